@@ -1,0 +1,12 @@
+//! The kernel objects of a container host: what they are, which are ours, and how to get from what is to what
+//! should be.
+//!
+//! | module | knows | must not know |
+//! |---|---|---|
+//! | [`model`] | links, addresses, neighbours, routes, next hops, sysctls, keyed as the kernel keys them | who wants them |
+//! | `owner` | "is it ours?", from the kernel alone | the plan |
+//! | `plan` | desired, actual → ordered operations; pure | netlink |
+//! | `fake` | a kernel in memory that fails on demand | sockets |
+//! | `kernel` | dump, apply in batches, monitor: netlink on its own thread | BGP, config |
+
+pub mod model;

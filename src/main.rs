@@ -1,0 +1,2 @@
+//! petiole: see README.md.
+fn main() {}

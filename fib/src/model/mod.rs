@@ -3,9 +3,13 @@
 //! A [`Key`] names one object in one network namespace; an [`Object`] is a key with the value that it has or
 //! should have. Who wants an object, and why, is not known here.
 
+mod observed;
+
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
+
+pub use observed::{Command, Concern, Event, LinkState, Observed, Resolution};
 
 /// A network namespace: the host's own, or a container's, by a number that the owner of the plan gave out.
 /// The kernel engine maps it to a path.

@@ -1,0 +1,136 @@
+//! What the kernel says: the state of links, objects found by a dump or announced by an event, and the words
+//! exchanged with the kernel thread.
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+
+use super::{IfName, Key, LinkKind, Mac, Ns, Object, Op, OpResult};
+
+/// One link as the kernel shows it, ours or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    /// Where.
+    pub ns: Ns,
+    /// Kernel interface index, unique in the namespace.
+    pub index: u32,
+    /// Name.
+    pub name: IfName,
+    /// `Veth`/`VethPeer` cannot be told apart from the kernel alone: `VethPeer` stands for any veth; all else is
+    /// `Foreign`.
+    pub kind: LinkKind,
+    /// Ethernet address, for links that have one.
+    pub mac: Option<Mac>,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// `IFF_UP`.
+    pub up: bool,
+    /// `IFF_LOWER_UP`: the carrier.
+    pub carrier: bool,
+    /// `IFLA_IFALIAS`.
+    pub alias: Option<Arc<str>>,
+}
+
+/// An object found in the kernel, with what tells its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// A link.
+    Link(LinkState),
+    /// Any other object. `protocol` is `rtm_protocol` of routes, `nh_protocol` of next hops, `IFA_PROTO` of
+    /// addresses and `NDA_PROTOCOL` of neighbours, 0 where the kernel has none.
+    Object {
+        /// The object.
+        object: Object,
+        /// Who made it, as far as the kernel knows.
+        protocol: u8,
+    },
+}
+
+/// Which part of the kernel's state a dump or an overrun is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Concern {
+    /// Links.
+    Links,
+    /// Addresses.
+    Addresses,
+    /// Permanent neighbour entries.
+    Neighbours,
+    /// Nexthop objects and groups.
+    NextHops,
+    /// Routes of our protocol, in all tables.
+    Routes,
+}
+
+/// From the daemon to the kernel thread.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Apply in order, in as few batches as the order allows; answered by [`Event::Applied`] with the same `batch`.
+    Apply {
+        /// Given back in the answer.
+        batch: u64,
+        /// The operations.
+        ops: Vec<Op>,
+    },
+    /// From now on `ns` means the namespace at `path` (of the file that is there now).
+    Namespace {
+        /// The number.
+        ns: Ns,
+        /// An nsfs file, as `/run/netns/web1`.
+        path: PathBuf,
+    },
+    /// `ns` is gone or no longer of interest: nothing of it is kept open.
+    Forget(Ns),
+    /// Read everything of one concern; answered by [`Event::Dump`].
+    Dump(Ns, Concern),
+    /// Read these sysctls; answered by [`Event::Object`] each.
+    ReadSysctls(Ns, Vec<Arc<str>>),
+    /// Track where the host would send packets for these addresses; answered by [`Event::Resolved`] now and
+    /// whenever the answer changes. The whole set each time.
+    Resolve(Vec<IpAddr>),
+    /// End the thread after what has been asked so far.
+    Stop,
+}
+
+/// From the kernel thread to the daemon.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Outcome of an [`Command::Apply`], one entry per operation, in its order.
+    Applied {
+        /// As given.
+        batch: u64,
+        /// Per operation.
+        results: Vec<(Key, OpResult)>,
+    },
+    /// Everything of one concern, ours and foreign (routes: ours only).
+    Dump {
+        /// Where.
+        ns: Ns,
+        /// What.
+        concern: Concern,
+        /// The objects.
+        objects: Vec<Observed>,
+    },
+    /// An object appeared or changed; never the echo of our own operation. Host namespace only.
+    Object(Observed),
+    /// An object went away, not by our own operation. Host namespace only.
+    Gone(Key),
+    /// Events were lost (`ENOBUFS`): only a dump tells the truth now.
+    Overrun(Concern),
+    /// The answer for one address of [`Command::Resolve`] is new or has changed.
+    Resolved(IpAddr, Option<Resolution>),
+    /// A namespace could not be entered: its file is gone, or it is not a network namespace.
+    NamespaceLost(Ns, String),
+}
+
+/// Where the host sends packets for an address, by routes that are not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// Outgoing link.
+    pub link: IfName,
+    /// Its index.
+    pub index: u32,
+    /// The gateway, when the address is not on the link itself.
+    pub via: Option<IpAddr>,
+    /// Metric of the route used.
+    pub metric: u32,
+    /// The source address the kernel would use.
+    pub source: Option<IpAddr>,
+}

@@ -110,6 +110,11 @@ impl FakeKernel {
         self.faults.insert(operation, fault);
     }
 
+    /// Nothing goes wrong any more.
+    pub fn forget_faults(&mut self) {
+        self.faults.clear();
+    }
+
     /// How many operations were tried.
     pub fn operations(&self) -> u64 {
         self.operations

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{IfName, Key, NextHop, Ns, Object, RouteTarget};
+use crate::model::{IfName, Key, NextHop, NextHopId, Ns, Object, Route, RouteTarget};
 
 use super::{
     Fib, Notice,
@@ -55,21 +55,35 @@ impl Fib {
         }
     }
 
-    /// An object that used others is gone from them, or about to be: they may have waited for that.
-    pub(super) fn wake_used_by(&mut self, object: &Object) {
+    /// An object that used others is gone from them, or about to be: they may have waited for that. Not woken: what
+    /// failed, failed for another reason.
+    pub(super) fn mark_used_by(&mut self, object: &Object) {
         match object {
             Object::NextHop(_, NextHop::Group(members)) => {
-                members.iter().for_each(|member| self.wake_key(&Key::NextHop(*member)));
-            }
-            Object::Route(key, route) => {
-                if let RouteTarget::NextHop(id) = route.target {
-                    self.wake_key(&Key::NextHop(id));
-                }
-                if let Some(source) = route.preferred_source {
-                    self.wake_hanging(&Support::Source(key.ns, source));
+                for member in members {
+                    self.mark_next_hop(*member);
                 }
             }
+            Object::Route(key, route) => self.mark_used_by_route(key.ns, route),
             _ => {}
+        }
+    }
+
+    /// The next hop and the source that a route used.
+    pub(super) fn mark_used_by_route(&mut self, ns: Ns, route: &Route) {
+        if let RouteTarget::NextHop(id) = route.target {
+            self.mark_next_hop(id);
+        }
+        if let Some(source) = route.preferred_source {
+            for slot in self.objects.hanging_on(&Support::Source(ns, source)) {
+                self.mark(slot);
+            }
+        }
+    }
+
+    fn mark_next_hop(&mut self, id: NextHopId) {
+        if let Some(slot) = self.objects.find(&Key::NextHop(id)) {
+            self.mark(slot);
         }
     }
 
@@ -181,7 +195,7 @@ impl Fib {
         self.facts_changed(slot, facts);
         self.implied(slot, old.as_ref(), new.as_ref());
         if let Some(old) = &old {
-            self.wake_used_by(&old.object);
+            self.mark_used_by(&old.object);
         }
         self.mark(slot);
         self.tell(slot, settled);

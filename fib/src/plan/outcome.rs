@@ -17,7 +17,7 @@ use super::{
 /// What an error number says about the key that it was given for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
-    /// It exists.
+    /// It exists, or is somebody else's: the kernel thread refuses to touch it.
     There,
     /// It, or the link that it is on, does not exist.
     NotThere,
@@ -27,7 +27,7 @@ enum Meaning {
 
 fn meaning(error: &KernelError) -> Meaning {
     match error.errno.0 {
-        libc::EEXIST => Meaning::There,
+        libc::EEXIST | libc::EPERM => Meaning::There,
         libc::ENOENT | libc::ESRCH | libc::ENODEV | libc::ENXIO | libc::EADDRNOTAVAIL => Meaning::NotThere,
         _ => Meaning::Other,
     }
@@ -81,7 +81,7 @@ impl Fib {
         if leaving {
             // Whoever counted on its going has to look again.
             let held = self.objects.cell(slot).and_then(|c| c.actual.as_ref()).map(|h| h.object.clone());
-            held.into_iter().for_each(|object| self.wake_used_by(&object));
+            held.into_iter().for_each(|object| self.mark_used_by(&object));
         }
         self.mark(slot);
         self.tell(slot, settled);
@@ -195,7 +195,7 @@ impl Fib {
                     self.asking.dump(ns, concern);
                 }
             }
-            (Doing::Create, Meaning::There) => {
+            (_, Meaning::There) => {
                 // Ours from a life before, or foreign: the dump tells. If it is foreign, the next refusal is final.
                 let attempts = self.failed(item, error, false, now);
                 if attempts > 1 {

@@ -117,14 +117,7 @@ impl Fib {
                     }
                     self.release_if_unused(id);
                 }
-                Signal::Unused(route) => {
-                    if let RouteTarget::NextHop(id) = route.target {
-                        self.wake_key(&Key::NextHop(id));
-                    }
-                    if let Some(source) = route.preferred_source {
-                        self.wake_hanging(&Support::Source(Ns::HOST, source));
-                    }
-                }
+                Signal::Unused(route) => self.mark_used_by_route(Ns::HOST, &route),
                 Signal::NoStrays(id) => self.refresh(id),
             }
         }
@@ -244,6 +237,11 @@ impl Fib {
                 self.rename(id, there, content);
             }
         }
+    }
+
+    /// Whether an object is a nexthop object that routes share.
+    pub(super) fn is_shared(&self, slot: u32) -> bool {
+        matches!(self.objects.get(slot), Some((Key::NextHop(id), _)) if self.shared.get(*id).is_some())
     }
 
     fn content_of(&self, id: NextHopId) -> Option<NextHop> {

@@ -76,6 +76,8 @@ impl Fib {
                 self.read_sysctl(slot);
                 self.wait(slot);
             }
+            // Somebody else took the id: the set moves to another one.
+            Step::Blocked(_) if self.is_shared(slot) => self.match_ids(false),
             Step::Blocked(why) => {
                 let error = KernelError { errno: Errno(libc::EEXIST), text: Some(why.to_owned()) };
                 self.failed(Item::Object(slot), &error, true, now);
@@ -102,7 +104,7 @@ impl Fib {
         self.objects.launch(slot, doing, outcome);
         self.facts_changed(slot, facts);
         if let Some(leaves) = leaves {
-            self.wake_used_by(&leaves);
+            self.mark_used_by(&leaves);
         }
         if let Object::Link(ns, name, _) = &**object {
             if doing == Doing::Delete {

@@ -443,3 +443,14 @@ fn a_preferred_source_of_an_ipv6_route_out_of_a_link_is_put_back() {
          change route 2001:db8:ab::/64 metric 52 out of eth1 source fd00::9\n"
     );
 }
+
+#[test]
+fn two_that_fail_at_once_are_both_tried_again() {
+    let mut world = World::new();
+    world.want_all(uplinks());
+    world.want_route("2001:db8:20::/48", &[("2001:db8:1::2", "eth1")]);
+    // The address that makes the gateway reachable.
+    world.kernel.fail_at(3, Fault::Refuse(libc::EINTR));
+    world.settle();
+    world.assert_settled();
+}

@@ -247,7 +247,13 @@ impl Fib {
     }
 
     fn link_moved(&mut self, ns: Ns, name: &IfName) {
-        self.wake_hanging(&Support::Link(ns, name.clone()));
+        for slot in self.objects.hanging_on(&Support::Link(ns, name.clone())) {
+            self.wake(slot);
+            if let Some((Key::NextHop(id), _)) = self.objects.get(slot) {
+                let id = *id;
+                self.refresh_with_groups(id);
+            }
+        }
         if let Some(pair) = self.objects.pair(ns, name) {
             self.wake(pair);
         }

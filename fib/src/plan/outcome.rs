@@ -284,7 +284,8 @@ impl Fib {
         }
         self.routes.update(route, |c| c.set(mark::TAINTED, false));
         let clean = self.routes.cell(route).is_some_and(|c| {
-            c.desired == c.actual && c.desired.is_some() && c.marks == 0 && value == c.desired
+            // A gateway reported down meanwhile wants the route gone again.
+            c.desired == c.actual && c.marks == 0 && c.desired.is_some_and(|v| self.is_possible(v))
         });
         self.tell_route(route, settled);
         if !clean {

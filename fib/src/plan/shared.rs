@@ -28,7 +28,7 @@ pub(super) struct Record {
     pub(super) kind: Kind,
     /// Values of routes that lead to it, and groups that contain it.
     pub(super) users: u32,
-    /// Traffic can be sent to it: not down; of groups: a member can be used.
+    /// Traffic can be sent to it, or will be as soon as it is there. Of groups: to one of the members.
     pub(super) usable: bool,
 }
 

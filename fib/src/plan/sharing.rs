@@ -161,11 +161,23 @@ impl Fib {
         self.shared.get(id).is_none_or(|record| record.usable)
     }
 
+    /// Whether traffic can be sent to a single next hop now, or as soon as the object is made: it has not been
+    /// reported down, and its link carries.
+    fn has_prospects(&self, id: NextHopId) -> bool {
+        let Some(slot) = self.objects.find(&Key::NextHop(id)) else { return false };
+        let link = match self.shared.get(id).map(|r| &r.kind) {
+            Some(Kind::Single(hop)) => self.objects.link(Ns::HOST, &hop.link),
+            _ => None,
+        };
+        let carries = link.is_some_and(|link| self.objects.facts(link).carrier);
+        !self.shared.is_down(id) && (carries || self.objects.facts(slot).present)
+    }
+
     /// A member, a report or a count changed: finds out whether traffic can be sent there, and tells the routes.
     pub(super) fn refresh(&mut self, id: NextHopId) {
         let usable = match self.shared.get(id).map(|r| &r.kind) {
-            Some(Kind::Single(_)) => !self.shared.is_down(id),
-            Some(Kind::Group(_, members)) => !self.effective(id, members).is_empty(),
+            Some(Kind::Single(_)) => self.has_prospects(id),
+            Some(Kind::Group(_, members)) => members.iter().any(|member| self.has_prospects(*member)),
             None => return,
         };
         self.wake_key(&Key::NextHop(id));
@@ -183,12 +195,17 @@ impl Fib {
         }
     }
 
-    /// The presence of a nexthop object changed, or is about to.
-    pub(super) fn next_hop_moved(&mut self, id: NextHopId) {
+    /// Something about a next hop changed: for the groups that contain it, too.
+    pub(super) fn refresh_with_groups(&mut self, id: NextHopId) {
         for group in self.shared.groups_of(id) {
             self.refresh(group);
         }
         self.refresh(id);
+    }
+
+    /// The presence of a nexthop object changed, or is about to.
+    pub(super) fn next_hop_moved(&mut self, id: NextHopId) {
+        self.refresh_with_groups(id);
         self.wake_routes_over(id);
         self.wake_hanging(&Support::NextHop(id));
     }
@@ -204,10 +221,7 @@ impl Fib {
             return;
         }
         for id in self.shared.over(via, link) {
-            for group in self.shared.groups_of(id) {
-                self.refresh(group);
-            }
-            self.refresh(id);
+            self.refresh_with_groups(id);
         }
     }
 

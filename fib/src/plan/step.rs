@@ -156,8 +156,10 @@ impl Fib {
             Object::Route(key, route) => match &cell.actual {
                 Some(held) if held.object == wanted => Step::Clean,
                 _ if !self.is_route_possible(key.ns, route) => match &cell.actual {
-                    // Where it leads to at present does not forward any more.
-                    Some(held) if self.leads_nowhere(&held.object) => Step::delete(Tier::DropRoute, held),
+                    // Where it leads to at present, or should lead to, does not forward.
+                    Some(held) if self.leads_nowhere(&held.object) || self.leads_nowhere(&wanted) => {
+                        Step::delete(Tier::DropRoute, held)
+                    }
                     _ => Step::Wait,
                 },
                 Some(_) => Step::change(Tier::Route, wanted),
@@ -341,7 +343,9 @@ impl Fib {
             && match (cell.desired, cell.actual) {
                 (_, None) => false,
                 (None, Some(_)) => !cell.is(mark::STALE),
-                (Some(_), Some(actual)) => !usable(actual) && !possible,
+                // A route that cannot be moved yet stays where it is, unless nothing forwards there, or the new next
+                // hops are down themselves: then there is no route.
+                (Some(desired), Some(actual)) => !possible && (!usable(desired) || !usable(actual)),
             };
         match cell.desired {
             _ if delete => {

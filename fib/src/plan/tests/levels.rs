@@ -108,7 +108,7 @@ fn what_is_there_already_and_ours_is_adopted_without_a_word() {
     let key = route_key(Ns::HOST, "20.0.0.0/8", Owner::METRIC);
     let old = Route { target: RouteTarget::Blackhole, preferred_source: None };
     world.kernel.set_route(key, old, Owner::PROTOCOL);
-    while world.kernel.announcement().is_some() {}
+    while world.kernel.event().is_some() {}
     world.want_route("20.0.0.0/8", &[LEAF1]);
     world.settle();
     world.assert_settled();
@@ -224,9 +224,9 @@ fn the_wait_doubles_up_to_half_a_minute() {
     let mut tries = Vec::new();
     for _ in 0..15 {
         world.drive();
-        while world.hear_announcement() || world.hear_answer() {}
+        while world.hear() {}
         world.drive();
-        while world.hear_announcement() || world.hear_answer() {}
+        while world.hear() {}
         let at = world.fib.next_retry().unwrap();
         tries.push((at - world.now).as_millis());
         world.now = at;
@@ -367,7 +367,7 @@ fn answers_for_a_namespace_that_is_gone_mean_nothing() {
     let mut world = World::new();
     world.want_all(container(WEB, "web1", 3));
     world.drive();
-    while world.hear_announcement() || world.hear_answer() {}
+    while world.hear() {}
     world.drive();
     // On their way: the creation of the link.
     world.fib.forget_ns(WEB);

@@ -40,8 +40,7 @@ enum Act {
     Crash,
     // Time passes.
     Drive,
-    HearAnswer,
-    HearAnnouncement,
+    Hear,
     Later,
     // The world.
     Plug(usize, bool),
@@ -87,8 +86,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => prop::sample::select(vec![1, 2, 5, 100]).prop_map(Act::Slice),
         1 => Just(Act::Crash),
         10 => Just(Act::Drive),
-        8 => Just(Act::HearAnswer),
-        8 => Just(Act::HearAnnouncement),
+        20 => Just(Act::Hear),
         2 => Just(Act::Later),
         2 => (0..2_usize, up()).prop_map(|(i, on)| Act::Plug(i, on)),
         2 => (0..2_usize, up()).prop_map(|(i, on)| Act::SetUp(i, on)),
@@ -190,11 +188,8 @@ impl Play {
             Act::Drive => {
                 world.drive();
             }
-            Act::HearAnswer => {
-                world.hear_answer();
-            }
-            Act::HearAnnouncement => {
-                world.hear_announcement();
+            Act::Hear => {
+                world.hear();
             }
             Act::Later => world.now += std::time::Duration::from_millis(100),
             Act::Plug(i, on) => self.both(|kernel| kernel.plug(&link(UPLINKS[i]), on)),

@@ -174,8 +174,10 @@ impl Fib {
         self.objects.set_desired(slot, desired);
         self.facts_changed(slot, facts);
         if gone && let Some(cell) = self.objects.cell_mut(slot) {
-            // Nobody wanted it, and now somebody says so: it is not kept for the sweep.
+            // Nobody wanted it, and now somebody says so: it is not kept for the sweep. And what is not wanted is not
+            // read.
             cell.stale = false;
+            cell.reading = Reading::No;
         }
         self.clear_failure(Item::Object(slot));
         self.mark(slot);

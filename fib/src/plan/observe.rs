@@ -202,7 +202,7 @@ impl Fib {
             cell.stale = stale;
             if cell.reading == Reading::Asked {
                 cell.reading = Reading::Answered;
-                cell.waiting = false;
+                self.mark(slot);
             }
         }
         if same {

@@ -8,7 +8,7 @@ use crate::model::{Concern, KernelError, Key, Link, LinkKind, NextHop, Ns, Objec
 
 use super::{
     Fib, Notice,
-    objects::{self, Doing, Held, Reading, Support, ns_of, satisfies},
+    objects::{self, Cell, Doing, Held, Reading, Support, ns_of, satisfies},
     observe::concern_of,
     queues::Item,
     routes::{self, RouteSlot, mark},
@@ -57,7 +57,7 @@ impl Fib {
     fn answered(&mut self, slot: u32, result: OpResult, now: Instant) {
         let settled = self.is_settled(slot);
         let facts = self.objects.facts(slot);
-        let leaving = self.objects.cell(slot).is_some_and(objects::Cell::leaving);
+        let leaving = self.objects.cell(slot).is_some_and(Cell::leaving);
         let Some(flight) = self.objects.land(slot) else { return };
         let follower = if flight.doing == Doing::Delete { self.land_follower(slot) } else { None };
         if flight.void {
@@ -90,7 +90,7 @@ impl Fib {
     fn land_follower(&mut self, slot: u32) -> Option<u32> {
         let Some((Key::Link(ns, name), _)) = self.objects.get(slot) else { return None };
         let pair = self.objects.pair(*ns, name)?;
-        let follows = |c: &objects::Cell| c.flights.front().is_some_and(|f| f.doing == Doing::Follow);
+        let follows = |c: &Cell| c.flights.front().is_some_and(|f| f.doing == Doing::Follow);
         if !self.objects.cell(pair).is_some_and(follows) {
             return None;
         }
@@ -123,14 +123,18 @@ impl Fib {
             return;
         }
         if flight.doing == Doing::Create {
+            self.carried_nothing(slot);
             self.other_end_appeared(slot);
             self.has_new_sysctls(slot);
         }
         let Some((key, _)) = self.objects.get(slot) else { return };
         let (ns, concern) = (ns_of(key), concern_of(key));
         let is_link = matches!(key, Key::Link(..));
-        if let (true, Some(concern)) = (flight.tainted, concern) {
-            self.doubt(Item::Object(slot), ns, concern);
+        if flight.tainted {
+            match concern {
+                Some(concern) => self.doubt(Item::Object(slot), ns, concern),
+                None => self.read_again(slot),
+            }
         }
         if is_link && flight.doing == Doing::Change {
             self.ask_for_carrier(slot);
@@ -163,15 +167,22 @@ impl Fib {
         }
     }
 
-    /// The answer to "up" does not say whether there is a carrier, and where it was there all along, no event will.
+    /// A sysctl may have got another value while ours was on its way.
+    fn read_again(&mut self, slot: u32) {
+        if let Some(cell) = self.objects.cell_mut(slot) {
+            cell.reading = Reading::No;
+        }
+        self.set_actual(slot, None);
+    }
+
+    /// The answer to "up" does not say whether there is a carrier. Of a veth, the kernel announces that; on a wire it
+    /// was there all along, and nothing is announced.
     fn ask_for_carrier(&mut self, slot: u32) {
-        let Some((Key::Link(ns, name), cell)) = self.objects.get(slot) else { return };
-        let waits =
-            cell.actual.as_ref().is_some_and(|h| !h.carrier && h.link().is_some_and(|l| l.up))
-                && self.objects.hanging_on(&Support::Link(*ns, name.clone())).into_iter().any(
-                    |s| matches!(self.objects.get(s), Some((Key::NextHop(_), c)) if c.desired.is_some()),
-                );
-        if waits {
+        let Some((Key::Link(ns, _), Cell { actual: Some(held), .. })) = self.objects.get(slot) else {
+            return;
+        };
+        let wire = held.link().is_some_and(|l| l.up && matches!(l.kind, LinkKind::Foreign));
+        if wire && !held.carrier {
             self.asking.dump(*ns, Concern::Links);
         }
     }
@@ -184,16 +195,19 @@ impl Fib {
             self.failed(item, error, true, now);
             return;
         };
+        let wanted = self.objects.cell(slot).is_some_and(|c| c.desired.is_some());
         match (flight.doing, meaning(error)) {
+            // Nobody wants it any more. If the refusal was not the whole truth, it would stay for ever.
+            (Doing::Create, _) if !wanted => self.doubt(item, ns, concern),
             (Doing::Delete, Meaning::NotThere) => {
                 self.clear_failure(item);
                 self.set_actual(slot, None);
+                // We believed otherwise: what else is not as we believe?
+                self.asking.dump(ns, concern);
             }
             (Doing::Change, Meaning::NotThere) => {
                 self.set_actual(slot, None);
-                if concern == Concern::Links {
-                    self.asking.dump(ns, concern);
-                }
+                self.asking.dump(ns, concern);
             }
             (_, Meaning::There) => {
                 // Ours from a life before, or foreign: the dump tells. If it is foreign, the next refusal is final.
@@ -217,6 +231,8 @@ impl Fib {
                 }
                 self.doubt(item, ns, Concern::Links);
             }
+            // Wanted again before it was gone; or is it gone?
+            (Doing::Delete, _) if wanted => self.doubt(item, ns, concern),
             _ => {
                 // A group that lost a member meanwhile is simply due again, smaller.
                 let tried = flight.outcome.as_ref().and_then(|held| match &*held.object {
@@ -243,7 +259,14 @@ impl Fib {
             return;
         }
         let settled = self.is_route_settled(route);
-        let flight = self.routes.land(route, result.is_ok());
+        // Nobody wants it any more. If the refusal was not the whole truth, it would stay for ever; to remove what is
+        // not there does no harm.
+        let refused = result.as_ref().err().is_some_and(|error| meaning(error) != Meaning::There);
+        let assume = refused
+            && before.flight == routes::Flight::Write
+            && before.desired.is_none()
+            && before.actual.is_none();
+        let flight = self.routes.land(route, result.is_ok() || assume);
         self.heed_signals();
         match result {
             Ok(()) => {
@@ -256,12 +279,19 @@ impl Fib {
                 }
             }
             Err(error) => match (flight, meaning(&error)) {
-                (routes::Flight::Delete, Meaning::NotThere) => {
+                (routes::Flight::Delete, Meaning::NotThere) if error.errno.0 == libc::ESRCH => {
                     self.clear_failure(item);
                     self.update_route(route, |c| c.actual = None);
                 }
                 (routes::Flight::Write, Meaning::NotThere) if before.actual.is_some() => {
                     self.update_route(route, |c| c.actual = None);
+                }
+                (routes::Flight::Write, _) if assume => {
+                    self.routes.update(route, |c| c.set(mark::FORCE, true));
+                }
+                // Wanted again before it was gone; or is it gone?
+                (routes::Flight::Delete, _) if before.desired.is_some() => {
+                    self.routes.update(route, |c| c.set(mark::FORCE, true));
                 }
                 (routes::Flight::Write, Meaning::There) => {
                     let attempts = self.failed(item, &error, false, now);

@@ -169,6 +169,21 @@ impl Values {
         self.by_source.get(&source).into_iter().flatten().copied().collect()
     }
 
+    /// Values that lead to this nexthop object and that a route has in the kernel.
+    pub(super) fn in_use_over(&self, id: NextHopId) -> Vec<ValueId> {
+        self.in_use(self.by_next_hop.get(&id))
+    }
+
+    /// Values with this preferred source that a route has in the kernel.
+    pub(super) fn in_use_from(&self, source: IpAddr) -> Vec<ValueId> {
+        self.in_use(self.by_source.get(&source))
+    }
+
+    fn in_use(&self, ids: Option<&BTreeSet<ValueId>>) -> Vec<ValueId> {
+        let used = |id: &ValueId| self.value(*id).is_some_and(|v| v.counts.actual > 0);
+        ids.into_iter().flatten().copied().filter(used).collect()
+    }
+
     /// Whether a route in the kernel, and not on its way out, leads to this nexthop object.
     pub(super) fn uses_next_hop(&self, id: NextHopId) -> bool {
         self.any(self.by_next_hop.get(&id), |c| c.live > 0)

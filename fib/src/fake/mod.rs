@@ -124,11 +124,15 @@ impl FakeKernel {
 
     /// The socket's buffer was too small: announcements that have not been read are lost.
     pub fn lose_announcements(&mut self) {
-        self.events.retain(|event| match event {
-            Event::Applied { .. } | Event::Dump { .. } | Event::NamespaceLost(..) => true,
-            Event::Object(Observed::Object { object: Object::Sysctl(..), .. }) => true,
-            Event::Gone(Key::Sysctl(..)) => true,
-            _ => false,
+        self.events.retain(|event| {
+            matches!(
+                event,
+                Event::Applied { .. }
+                    | Event::Dump { .. }
+                    | Event::NamespaceLost(..)
+                    | Event::Object(Observed::Object { object: Object::Sysctl(..), .. })
+                    | Event::Gone(Key::Sysctl(..))
+            )
         });
         for concern in
             [Concern::Links, Concern::Addresses, Concern::Neighbours, Concern::NextHops, Concern::Routes]

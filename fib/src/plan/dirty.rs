@@ -182,9 +182,10 @@ impl Fib {
         self.clear_failure(Item::Object(slot));
         self.mark(slot);
         // The other end of a veth may have waited for this one, or this one may be in its way.
-        if let Some((Key::Link(ns, name), _)) = self.objects.get(slot) {
-            let pair = self.objects.pair(*ns, name);
-            pair.into_iter().for_each(|pair| self.mark(pair));
+        if let Some((Key::Link(ns, name), _)) = self.objects.get(slot)
+            && let Some(pair) = self.objects.pair(*ns, name)
+        {
+            self.mark(pair);
         }
     }
 

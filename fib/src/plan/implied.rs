@@ -40,7 +40,7 @@ impl Fib {
             }
             (Key::NextHop(id), Some(old)) if new.is_none() => {
                 if matches!(&*old.object, Object::NextHop(_, NextHop::Single { .. })) {
-                    self.leave_groups(id);
+                    self.leave_groups(id, true);
                 }
                 self.routes_lost(&Support::NextHop(id), |_| true);
                 let values = self.routes.values.with_next_hop(id);
@@ -191,10 +191,14 @@ impl Fib {
         }
     }
 
-    /// A single next hop went: it is no member of any group any more, and a group without members is none.
-    fn leave_groups(&mut self, id: NextHopId) {
+    /// A single next hop went: it is no member of any group any more, and a group without members is none. Groups
+    /// with an operation on its way only if that may be older.
+    fn leave_groups(&mut self, id: NextHopId, in_flight: bool) {
         for slot in self.objects.hanging_on(&Support::NextHop(id)) {
             let Some((Key::NextHop(group), cell)) = self.objects.get(slot) else { continue };
+            if !in_flight && !cell.flights.is_empty() {
+                continue;
+            }
             let group = *group;
             let held = cell.actual.as_ref().map(|held| (held.ours, held.object.clone()));
             self.taint(slot);
@@ -265,6 +269,9 @@ impl Fib {
             }
             _ => return,
         };
+        if let Support::NextHop(id) = support {
+            self.leave_groups(id, false);
+        }
         for slot in self.objects.hanging_on(&support) {
             let Some((Key::Route(_), cell)) = self.objects.get(slot) else { continue };
             let rests = cell.actual.as_ref().is_some_and(|held| rests_on(&held.object, &support));

@@ -74,9 +74,10 @@ impl Fib {
     fn ns_is_ready(&mut self, ns: Ns) {
         for slot in self.objects.in_ns(ns) {
             self.mark(slot);
-            if let Some((Key::Link(ns, name), _)) = self.objects.get(slot) {
-                let pair = self.objects.pair(*ns, name);
-                pair.into_iter().for_each(|pair| self.mark(pair));
+            if let Some((Key::Link(ns, name), _)) = self.objects.get(slot)
+                && let Some(pair) = self.objects.pair(*ns, name)
+            {
+                self.mark(pair);
             }
         }
         if ns == Ns::HOST {

@@ -78,10 +78,16 @@ impl Fib {
                 self.refused(slot, &flight, &error, now);
             }
         }
+        if let Some(tried) = &flight.outcome {
+            // What it would have used, had it come about, may have waited for the outcome.
+            self.mark_used_by(&tried.object.clone());
+        }
         if leaving {
             // Whoever counted on its going has to look again.
             let held = self.objects.cell(slot).and_then(|c| c.actual.as_ref()).map(|h| h.object.clone());
-            held.into_iter().for_each(|object| self.mark_used_by(&object));
+            if let Some(object) = held {
+                self.mark_used_by(&object);
+            }
         }
         self.mark(slot);
         self.tell(slot, settled);
@@ -109,7 +115,7 @@ impl Fib {
             // What the kernel has announced meanwhile may be newer than this answer. With more on its way, it is the
             // last answer that counts; and what already is as this one says, is not to be set back.
             if !cell.flights.is_empty() || satisfies(&now.object, &new.object) {
-                outcome = cell.actual.clone();
+                outcome.clone_from(&cell.actual);
             } else {
                 (new.carrier, new.index) = (now.carrier && link.up, now.index);
             }
@@ -187,34 +193,27 @@ impl Fib {
         }
     }
 
+    /// Either the kernel is not where we thought, or the refusal is not the whole truth: it is looked at again. What
+    /// is to be done before that, the meaning says.
     fn refused(&mut self, slot: u32, flight: &objects::Flight, error: &KernelError, now: Instant) {
-        let Some((key, _)) = self.objects.get(slot) else { return };
-        let (ns, item, concern) = (ns_of(key), Item::Object(slot), concern_of(key));
-        let is_next_hop = matches!(key, Key::NextHop(_));
-        let Some(concern) = concern else {
+        let Some((key, cell)) = self.objects.get(slot) else { return };
+        let (ns, item, wanted) = (ns_of(key), Item::Object(slot), cell.desired.is_some());
+        let Some(concern) = concern_of(key) else {
+            self.read_again(slot);
             self.failed(item, error, true, now);
             return;
         };
-        let wanted = self.objects.cell(slot).is_some_and(|c| c.desired.is_some());
+        self.asking.dump(ns, concern);
         match (flight.doing, meaning(error)) {
-            // Nobody wants it any more. If the refusal was not the whole truth, it would stay for ever.
             (Doing::Create, _) if !wanted => self.doubt(item, ns, concern),
             (Doing::Delete, Meaning::NotThere) => {
                 self.clear_failure(item);
                 self.set_actual(slot, None);
-                // We believed otherwise: what else is not as we believe?
-                self.asking.dump(ns, concern);
             }
-            (Doing::Change, Meaning::NotThere) => {
-                self.set_actual(slot, None);
-                self.asking.dump(ns, concern);
-            }
+            (Doing::Change, Meaning::NotThere) => self.set_actual(slot, None),
             (_, Meaning::There) => {
                 // Ours from a life before, or foreign: the dump tells. If it is foreign, the next refusal is final.
-                let attempts = self.failed(item, error, false, now);
-                if attempts > 1 {
-                    self.report(item, error, attempts);
-                }
+                self.failed_again(item, error, now);
                 self.doubt(item, ns, concern);
                 // Of a veth, it may be the name of the other end that is taken.
                 if let Some(Object::Link(_, _, Link { kind: LinkKind::Veth { peer_ns, .. }, .. })) =
@@ -224,30 +223,21 @@ impl Fib {
                     self.doubt(item, *peer_ns, concern);
                 }
             }
-            (Doing::Create, Meaning::NotThere) if !is_next_hop => {
-                let attempts = self.failed(item, error, false, now);
-                if attempts > 1 {
-                    self.report(item, error, attempts);
-                }
+            (Doing::Create, Meaning::NotThere) if concern != Concern::NextHops => {
+                self.failed_again(item, error, now);
                 self.doubt(item, ns, Concern::Links);
             }
-            // Wanted again before it was gone; or is it gone?
-            (Doing::Delete, _) if wanted => self.doubt(item, ns, concern),
-            _ => {
+            _ => match flight.outcome.as_ref().map(|held| &*held.object) {
                 // A group that lost a member meanwhile is simply due again, smaller.
-                let tried = flight.outcome.as_ref().and_then(|held| match &*held.object {
-                    Object::NextHop(id, content) => Some((*id, content.clone())),
-                    _ => None,
-                });
-                if let Some((id, content)) = tried {
-                    if self.wanted_next_hop(id).as_ref() != Some(&content) {
-                        return;
-                    }
-                    let single = matches!(content, NextHop::Single { .. });
-                    self.asking.dump(ns, if single { Concern::Links } else { Concern::NextHops });
+                Some(Object::NextHop(id, tried)) if self.wanted_next_hop(*id).as_ref() != Some(tried) => {}
+                Some(Object::NextHop(_, NextHop::Single { .. })) => {
+                    self.asking.dump(ns, Concern::Links);
+                    self.failed(item, error, true, now);
                 }
-                self.failed(item, error, true, now);
-            }
+                _ => {
+                    self.failed(item, error, true, now);
+                }
+            },
         }
     }
 
@@ -259,13 +249,11 @@ impl Fib {
             return;
         }
         let settled = self.is_route_settled(route);
-        // Nobody wants it any more. If the refusal was not the whole truth, it would stay for ever; to remove what is
-        // not there does no harm.
+        // If it is not tried again now, and the refusal was not the whole truth, it would stay; to remove or write once
+        // more what is not there does no harm.
         let refused = result.as_ref().err().is_some_and(|error| meaning(error) != Meaning::There);
-        let assume = refused
-            && before.flight == routes::Flight::Write
-            && before.desired.is_none()
-            && before.actual.is_none();
+        let again = before.desired.is_some_and(|v| self.is_possible(v));
+        let assume = refused && before.flight == routes::Flight::Write && before.actual.is_none() && !again;
         let flight = self.routes.land(route, result.is_ok() || assume);
         self.heed_signals();
         match result {
@@ -294,10 +282,7 @@ impl Fib {
                     self.routes.update(route, |c| c.set(mark::FORCE, true));
                 }
                 (routes::Flight::Write, Meaning::There) => {
-                    let attempts = self.failed(item, &error, false, now);
-                    if attempts > 1 {
-                        self.report(item, &error, attempts);
-                    }
+                    self.failed_again(item, &error, now);
                     self.doubt(item, Ns::HOST, Concern::Routes);
                 }
                 _ => {
@@ -312,7 +297,11 @@ impl Fib {
                 }
             },
         }
-        self.routes.update(route, |c| c.set(mark::TAINTED, false));
+        self.routes.update(route, |c| {
+            // A refusal may not be the whole truth. What is believed to be there is written once more.
+            c.set(mark::FORCE, c.actual.is_some() && (refused || c.is(mark::FORCE)));
+            c.set(mark::TAINTED, false);
+        });
         let clean = self.routes.cell(route).is_some_and(|c| {
             // A gateway reported down meanwhile wants the route gone again.
             c.desired == c.actual && c.marks == 0 && c.desired.is_some_and(|v| self.is_possible(v))
@@ -338,6 +327,14 @@ impl Fib {
             self.report(item, error, attempts);
         }
         attempts
+    }
+
+    /// Notes a failure that may be a misunderstanding: only the second in a row is told.
+    fn failed_again(&mut self, item: Item, error: &KernelError, now: Instant) {
+        let attempts = self.failed(item, error, false, now);
+        if attempts > 1 {
+            self.report(item, error, attempts);
+        }
     }
 
     fn report(&mut self, item: Item, error: &KernelError, attempts: u32) {

@@ -42,7 +42,9 @@ impl Fib {
             None => self.free_next_hop_id(),
         };
         let Some(id) = id.filter(|_| members.len() == set.hops().len()) else {
-            members.into_iter().for_each(|member| self.release_if_unused(member));
+            for member in members {
+                self.release_if_unused(member);
+            }
             return None;
         };
         self.shared.insert(id, Kind::Group(set.clone(), members));
@@ -93,7 +95,9 @@ impl Fib {
             self.set_desired(slot, None);
         }
         if let Kind::Group(_, members) = record.kind {
-            members.into_iter().for_each(|member| self.release_if_unused(member));
+            for member in members {
+                self.release_if_unused(member);
+            }
         }
     }
 

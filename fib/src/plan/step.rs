@@ -210,7 +210,7 @@ impl Fib {
                 LinkKind::Veth { .. } => match (pair, pair_held) {
                     (Some(pair), Some(held)) if held.ours => Step::After(pair),
                     (_, Some(_)) => Step::Blocked("the name of the other end is taken by a foreign link"),
-                    _ => self.create_veth(wanted, ns, name, link),
+                    _ => create_veth(wanted, ns, name, link),
                 },
                 LinkKind::VethPeer | LinkKind::Foreign => Step::Wait,
             };
@@ -255,14 +255,6 @@ impl Fib {
         };
         let outcome = Held { object: Arc::new(Object::Link(ns, name.clone(), after)), ..held.clone() };
         Step::Go(tier, Doing::Change, Arc::new(Object::Link(ns, name.clone(), due)), Some(outcome))
-    }
-
-    fn create_veth(&self, wanted: &Arc<Object>, ns: Ns, name: &IfName, link: &Link) -> Step {
-        let down = Link { up: false, ..link.clone() };
-        let after = Link { kind: LinkKind::VethPeer, ..down.clone() };
-        let object = if link.up { Arc::new(Object::Link(ns, name.clone(), down)) } else { wanted.clone() };
-        let outcome = Held::ours(Arc::new(Object::Link(ns, name.clone(), after)));
-        Step::Go(Tier::Link, Doing::Create, object, Some(outcome))
     }
 
     /// Whether a wanted other end of a veth is what is left of an earlier pair, in the way of the new one. As long as
@@ -372,4 +364,13 @@ impl Fib {
             }
         }
     }
+}
+
+/// A veth is made down: its settings, addresses and neighbours come first.
+fn create_veth(wanted: &Arc<Object>, ns: Ns, name: &IfName, link: &Link) -> Step {
+    let down = Link { up: false, ..link.clone() };
+    let after = Link { kind: LinkKind::VethPeer, ..down.clone() };
+    let object = if link.up { Arc::new(Object::Link(ns, name.clone(), down)) } else { wanted.clone() };
+    let outcome = Held::ours(Arc::new(Object::Link(ns, name.clone(), after)));
+    Step::Go(Tier::Link, Doing::Create, object, Some(outcome))
 }

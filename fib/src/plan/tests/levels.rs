@@ -223,10 +223,7 @@ fn the_wait_doubles_up_to_half_a_minute() {
     world.want(sysctl(Ns::HOST, "net/ipv4/no_such_thing", "1"));
     let mut tries = Vec::new();
     for _ in 0..15 {
-        world.drive();
-        while world.hear() {}
-        world.drive();
-        while world.hear() {}
+        while world.drive() || world.hear() {}
         let at = world.fib.next_retry().unwrap();
         tries.push((at - world.now).as_millis());
         world.now = at;

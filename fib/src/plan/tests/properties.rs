@@ -267,13 +267,14 @@ impl Play {
     /// Everything is put in order that is not ours to put in order, and the tracker comes to rest.
     fn calm_down(&mut self) {
         self.world.kernel.forget_faults();
-        for i in 0..2 {
-            self.namespace_comes(i);
-            for kernel in [&mut self.world.kernel, &mut self.shadow] {
-                kernel.add_link(Ns::HOST, &link(UPLINKS[i]));
-                kernel.set_link_up(Ns::HOST, &link(UPLINKS[i]), true);
-                kernel.plug(&link(UPLINKS[i]), true);
-            }
+        self.namespace_comes(0);
+        self.namespace_comes(1);
+        for uplink in UPLINKS.map(link) {
+            self.both(|kernel| {
+                kernel.add_link(Ns::HOST, &uplink);
+                kernel.set_link_up(Ns::HOST, &uplink, true);
+                kernel.plug(&uplink, true);
+            });
         }
         for to in 0..6 {
             self.no_foreign_route(to, true);
@@ -282,8 +283,8 @@ impl Play {
         self.world.want_all(wishes());
         self.world.settle();
         self.world.sweep();
-        for i in 0..2 {
-            self.world.fib.audit_ns(CONTAINERS[i].0);
+        for (ns, ..) in CONTAINERS {
+            self.world.fib.audit_ns(ns);
         }
         self.world.settle();
     }
@@ -296,8 +297,7 @@ impl Play {
 
         // A kernel without a past, told the same.
         let mut fresh = Play::new();
-        for i in 0..CONTAINERS.len() {
-            let (ns, ..) = CONTAINERS[i];
+        for (ns, ..) in CONTAINERS {
             assert!(world.wishes.namespaces.contains(&ns));
         }
         fresh.world.wishes = world.wishes.clone();

@@ -199,7 +199,8 @@ impl World {
     /// What was done since the last call, one operation per line.
     pub(super) fn done(&mut self) -> String {
         let log = std::mem::take(&mut self.log);
-        log.iter().map(|op| format!("{op}\n")).collect()
+        let lines: Vec<String> = log.iter().map(ToString::to_string).collect();
+        if lines.is_empty() { String::new() } else { lines.join("\n") + "\n" }
     }
 
     /// Everything wanted is there.

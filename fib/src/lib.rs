@@ -7,6 +7,7 @@
 //! | `owner` | "is it ours?", from the kernel alone | the plan |
 //! | `plan` | desired, actual → ordered operations; pure | netlink |
 //! | `fake` | a kernel in memory that fails on demand | sockets |
-//! | `kernel` | dump, apply in batches, monitor: netlink on its own thread | BGP, config |
+//! | [`kernel`] | dump, apply in batches, monitor: netlink on its own thread | BGP, config |
 
+pub mod kernel;
 pub mod model;

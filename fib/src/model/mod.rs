@@ -211,11 +211,14 @@ impl Object {
 /// One operation on the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Make it; an object with that key that is not ours is an error (`EEXIST`).
+    /// Make it; an object with that key is an error (`EEXIST`), whoever made it. A link is made with our `IFLA_GROUP`
+    /// (both ends of a veth), because the kernel ignores an alias at creation: a crash before the alias is set must
+    /// leave a link that we know again. A link with `up: false` is left down.
     Create(Object),
-    /// Bring the existing one to this value in place.
+    /// Bring the existing one to this value in place (`NLM_F_REPLACE` without `NLM_F_CREATE`); what is not there is
+    /// an error (`ENOENT`, `ESRCH`, `ENODEV`). Of a link, what is `None` stays as it is.
     Change(Object),
-    /// Remove it.
+    /// Remove it. A route only if its protocol is ours.
     Delete(Key),
 }
 

@@ -18,6 +18,7 @@
 //! | `interfaces` | the host's links: name ↔ index |
 //! | `contested` | foreign objects that stand on our keys |
 //! | `apply` | operations → batches |
+//! | `dump` | everything of one concern |
 //! | `monitor` | what others do |
 //! | `resolve` | where packets for an address would go |
 //! | `engine` | the thread: all of the above in one loop |
@@ -31,11 +32,11 @@
 //! - Deletion of a route carries our protocol, which the kernel compares. Deletion of a next hop is refused when the
 //!   id is known to be foreign; addresses, neighbours and links are looked at first (`IFA_PROTO`, `NDA_PROTOCOL`,
 //!   the alias) and then named by interface index.
-//! - Change of a route with our metric in the host's namespace is a replacement, refused with `EEXIST` on keys
+//! - Change of a learned route (our table and metric in the host's namespace) is a replacement, refused with `EEXIST` on keys
 //!   where a foreign route is known to stand. They are known from one scan of all routes, kept current by the
 //!   monitor, which is read right before each batch. What is left is a foreign route *prepended* to ours in the
 //!   microseconds between that reading and the replacement.
-//! - Change of any other route is a deletion with our protocol and an exclusive creation.
+//! - Change of any other route is a deletion with our protocol, then an exclusive creation.
 //!
 //! # What the kernel does not announce
 //!
@@ -56,6 +57,7 @@ mod batch;
 mod channel;
 mod codec;
 mod contested;
+mod dump;
 mod engine;
 mod interfaces;
 mod link;
@@ -78,18 +80,10 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::model::{Command, Errno, Event, KernelError};
-
-/// What tells our objects from foreign ones.
-#[derive(Clone, Debug)]
-pub struct Marks {
-    /// `rtm_protocol`, `nh_protocol`, `IFA_PROTO` and `NDA_PROTOCOL` of what we make.
-    pub protocol: u8,
-    /// The metric of our routes in the host's namespace.
-    pub metric: u32,
-    /// What the alias (`IFLA_IFALIAS`) of each link that we made begins with.
-    pub alias: Arc<str>,
-}
+use crate::{
+    model::{Command, Errno, Event, KernelError},
+    owner::Owner,
+};
 
 /// Settings that have a right value for everybody but tests.
 #[derive(Clone, Debug)]
@@ -138,15 +132,15 @@ pub struct Handle {
 
 /// Starts the thread on the network namespace of the calling thread. `events` is called on the new thread and
 /// should not block: while it does, nothing is applied or seen.
-pub fn spawn<F>(marks: Marks, events: F) -> Result<Handle, SpawnError>
+pub fn spawn<F>(owner: Owner, events: F) -> Result<Handle, SpawnError>
 where
     F: Fn(Event) + Send + 'static,
 {
-    spawn_with(marks, Options::default(), events)
+    spawn_with(owner, Options::default(), events)
 }
 
 /// [`spawn`] with other settings.
-pub fn spawn_with<F>(marks: Marks, options: Options, events: F) -> Result<Handle, SpawnError>
+pub fn spawn_with<F>(owner: Owner, options: Options, events: F) -> Result<Handle, SpawnError>
 where
     F: Fn(Event) + Send + 'static,
 {
@@ -159,7 +153,7 @@ where
         .name("kernel".into())
         .spawn({
             let wake = wake.clone();
-            move || match engine::Engine::start(marks, &options, wake, Box::new(events)) {
+            move || match engine::Engine::start(owner, &options, wake, Box::new(events)) {
                 Ok(engine) => {
                     if started.send(Ok(())).is_ok() {
                         engine.run(&inbox);
@@ -211,8 +205,12 @@ fn refused(errno: i32, text: impl Into<String>) -> KernelError {
 
 /// A failed system call, in the kernel's form.
 fn failed(error: &io::Error) -> KernelError {
-    match error.raw_os_error() {
-        Some(errno) => KernelError { errno: Errno(errno), text: None },
-        None => refused(libc::EIO, error.to_string()),
-    }
+    let errno = error.raw_os_error().unwrap_or(match error.kind() {
+        io::ErrorKind::NotFound => libc::ENOENT,
+        io::ErrorKind::PermissionDenied => libc::EPERM,
+        io::ErrorKind::InvalidInput => libc::EINVAL,
+        _ => libc::EIO,
+    });
+    let text = error.raw_os_error().is_none().then(|| error.to_string());
+    KernelError { errno: Errno(errno), text }
 }

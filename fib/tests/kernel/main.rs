@@ -1,0 +1,12 @@
+//! The netlink engine against the running kernel, with `ip` as oracle. Each test works in network namespaces of its
+//! own; without root it says so and passes.
+
+mod apply;
+mod echo;
+mod foreign;
+mod implied;
+mod lab;
+mod links;
+mod namespaces;
+mod overrun;
+mod resolve;

@@ -160,8 +160,7 @@ impl Engine {
         let mut entry = Entry::Exclusive;
         if verb == Verb::Change {
             if self.owner.is_learned(key) {
-                self.know_routes()?;
-                if self.contested.route_on(key) {
+                if self.contested(key)? {
                     return Err(refused(
                         libc::EEXIST,
                         "somebody else's route has this prefix, table and metric",
@@ -324,8 +323,7 @@ impl Engine {
 
     /// `Err` when the next hop is known to be somebody else's.
     fn own_next_hop(&mut self, id: NextHopId) -> OpResult {
-        self.know_next_hops()?;
-        if self.contested.next_hop_on(id.0) {
+        if self.contested_next_hop(id)? {
             return Err(refused(libc::EPERM, format!("next hop {} is somebody else's", id.0)));
         }
         Ok(())

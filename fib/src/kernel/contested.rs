@@ -15,6 +15,14 @@ pub(super) struct Contested {
     routes: Option<Routes>,
     /// Ids that are not ours. `None`: to be scanned.
     next_hops: Option<HashSet<u32>>,
+    /// Since the scan something has happened that takes routes, or next hops, away without a word.
+    doubts: Doubts,
+}
+
+#[derive(Debug, Default)]
+struct Doubts {
+    routes: bool,
+    next_hops: bool,
 }
 
 /// What one scan of all routes tells.
@@ -61,6 +69,21 @@ impl Contested {
         self.next_hops = None;
     }
 
+    /// A link has changed, or an address or a next hop has gone: foreign routes and next hops may have gone with it.
+    pub(super) fn doubt(&mut self) {
+        self.doubts = Doubts { routes: true, next_hops: true };
+    }
+
+    /// See [`Self::doubt`].
+    pub(super) fn doubts_routes(&self) -> bool {
+        self.doubts.routes
+    }
+
+    /// See [`Self::doubt`].
+    pub(super) fn doubts_next_hops(&self) -> bool {
+        self.doubts.next_hops
+    }
+
     /// Whether the routes are known.
     pub(super) fn knows_routes(&self) -> bool {
         self.routes.is_some()
@@ -74,11 +97,13 @@ impl Contested {
     /// The result of a scan.
     pub(super) fn set_routes(&mut self, routes: Routes) {
         self.routes = Some(routes);
+        self.doubts.routes = false;
     }
 
     /// The result of a scan.
     pub(super) fn set_next_hops(&mut self, foreign: HashSet<u32>) {
         self.next_hops = Some(foreign);
+        self.doubts.next_hops = false;
     }
 
     /// A foreign route has been announced, on a key of ours or not.

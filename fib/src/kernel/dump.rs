@@ -10,7 +10,9 @@ use super::{
     failed, link, neighbour, nexthop, route,
     uapi::{AF_INET, AF_INET6},
 };
-use crate::model::{Concern, Event, IfName, KernelError, LinkState, Ns, Object, Observed, RouteKey};
+use crate::model::{
+    Concern, Event, IfName, KernelError, LinkState, NextHopId, Ns, Object, Observed, RouteKey,
+};
 
 /// Routes are told in parts of this size, so that a full table is never one vector.
 const PART: usize = 4096;
@@ -90,6 +92,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a foreign route stands on the key. What is said to stand there is looked at anew when it may have gone
+    /// without a word.
+    pub(super) fn contested(&mut self, key: &RouteKey) -> Result<bool, KernelError> {
+        self.know_routes()?;
+        if self.contested.route_on(key) && self.contested.doubts_routes() {
+            self.contested.lose_routes();
+            self.know_routes()?;
+        }
+        Ok(self.contested.route_on(key))
+    }
+
+    /// Whether the id is that of somebody else's next hop. As [`Self::contested`].
+    pub(super) fn contested_next_hop(&mut self, id: NextHopId) -> Result<bool, KernelError> {
+        self.know_next_hops()?;
+        if self.contested.next_hop_on(id.0) && self.contested.doubts_next_hops() {
+            self.contested.lose_next_hops();
+            self.know_next_hops()?;
+        }
+        Ok(self.contested.next_hop_on(id.0))
+    }
+
     /// Sees to it that the foreign routes on keys of ours are known.
     pub(super) fn know_routes(&mut self) -> Result<(), KernelError> {
         if self.contested.knows_routes() {
@@ -100,7 +123,7 @@ impl Engine {
         for family in [AF_INET, AF_INET6] {
             let ask = |w: &mut _, seq, flags| route::dump(w, seq, flags, family, 0, 0);
             self.host.dump(ask, |message| {
-                let seen = route::decode(message)?;
+                let seen = route::decode(message).filter(|seen| !seen.special)?;
                 let key = seen.key(Ns::HOST);
                 let learned = self.owner.is_learned(&key);
                 if seen.protocol != self.owner.protocol {

@@ -44,11 +44,16 @@
 //!
 //! | when | announced | silent |
 //! |---|---|---|
-//! | a link goes down, loses its carrier, or is deleted | the link; next hops on it (`RTM_DELNEXTHOP`) and their groups, shrunk or gone; IPv6 routes by device, not by next hop | IPv4 routes by device, routes by next hop |
-//! | a next hop is deleted | it, and groups that shrink or go with it | routes that went with it |
-//! | an IPv4 address is deleted | the address, its connected route | routes with it as preferred source |
+//! | a link is set down | the link, its IPv6 addresses, IPv6 routes out of it | IPv4 routes out of it; next hops over it, their leaving of groups, groups left empty |
+//! | a link loses its carrier | the link | next hops over it, as above; routes out of it stay, marked `linkdown` |
+//! | a link is deleted | it and its other end, its addresses and neighbours, IPv6 routes out of it | as when it is set down |
+//! | a next hop is deleted by request | it, groups that shrink (as new ones), groups left empty | |
+//! | a next hop or group goes, however | with `nexthop_compat_mode` 1 IPv6 routes by it | IPv4 routes by it; with mode 0 IPv6 ones too |
+//! | the last IPv4 address of a link is deleted | the address, its connected route | IPv4 routes out of the link by gateway; next hops stay |
+//! | an IPv6 address is deleted | the address, its connected route | (all else stays) |
+//! | an IPv4 address that routes prefer as source is deleted | the address, those routes (silent before Linux 6.6) | |
 //!
-//! So [`Event`]s tell of links and next hops at once and faithfully; whoever keeps a picture of the routes has to
+//! So [`Event`]s tell of links at once and faithfully; whoever keeps a picture of routes and next hops has to
 //! conclude from those.
 
 mod address;
@@ -69,6 +74,8 @@ mod resolve;
 mod route;
 mod sys;
 mod sysctl;
+#[cfg(test)]
+mod tests;
 mod uapi;
 
 use std::{

@@ -225,6 +225,7 @@ impl Engine {
 
     fn link_news(&mut self, message: Message<'_>) {
         let Some(state) = link::decode(Ns::HOST, message) else { return };
+        self.contested.doubt();
         if message.kind == RTM_DELLINK {
             self.resolver.disturb();
             let Some(state) = self.interfaces.remove(state.index) else { return };
@@ -257,6 +258,7 @@ impl Engine {
         self.resolver.disturb();
         let Some(name) = self.name_of(seen.link) else { return };
         if message.kind == RTM_DELADDR {
+            self.contested.doubt();
             if !self.echoes.addresses.remove(&(seen.link, seen.address)) {
                 self.tell(Event::Gone(Key::Address(Ns::HOST, name, seen.address)));
             }
@@ -290,6 +292,7 @@ impl Engine {
         let gone = Event::Gone(Key::NextHop(NextHopId(seen.id)));
         if message.kind == RTM_DELNEXTHOP {
             self.contested.next_hop_gone(seen.id);
+            self.contested.doubt();
             return self.tell(gone);
         }
         self.contested.next_hop(seen.id, foreign);
@@ -303,6 +306,9 @@ impl Engine {
 
     fn route_news(&mut self, message: Message<'_>) {
         let Some(seen) = route::decode(message) else { return };
+        if seen.special {
+            return;
+        }
         let key = seen.key(Ns::HOST);
         if seen.protocol != self.owner.protocol {
             if seen.kind == RTN_UNICAST {

@@ -174,7 +174,7 @@ impl Engine {
                 let ask = |w: &mut _, seq, flags| route::dump(w, seq, flags, family, protocol, RT_TABLE_MAIN);
                 found.extend(self.host.dump(ask, |message| {
                     route::decode(message).filter(|seen| {
-                        let meant = seen.protocol == protocol && seen.table == RT_TABLE_MAIN && !seen.cloned;
+                        let meant = seen.protocol == protocol && seen.table == RT_TABLE_MAIN && !seen.special;
                         meant && seen.kind == RTN_UNICAST && !is_default(seen)
                     })
                 })?);

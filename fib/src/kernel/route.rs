@@ -42,8 +42,8 @@ pub(super) struct Seen {
     pub(super) protocol: u8,
     /// `rtm_type`.
     pub(super) kind: u8,
-    /// `RTM_F_CLONED`: a cached decision, not an entry of a table.
-    pub(super) cloned: bool,
+    /// Not a plain entry of a table: a decision (`RTM_F_CLONED`), or selected by source or type of service too.
+    pub(super) special: bool,
     /// `RTA_NH_ID`.
     pub(super) next_hop: Option<u32>,
     /// `RTA_OIF`.
@@ -172,8 +172,7 @@ pub(super) fn lookup(writer: &mut Writer, seq: u32, flags: u16, address: IpAddr,
     });
 }
 
-/// Reads a route of any kind. `None` when it is cut short, of another family, or selected by more than its
-/// destination (source, type of service).
+/// Reads a route of any kind. `None` when it is cut short or of another family.
 pub(super) fn decode(message: Message<'_>) -> Option<Seen> {
     if message.kind != RTM_NEWROUTE && message.kind != RTM_DELROUTE {
         return None;
@@ -182,9 +181,6 @@ pub(super) fn decode(message: Message<'_>) -> Option<Seen> {
         return None;
     };
     let flags = u32_at(message.body, 8)?;
-    if source_length != 0 || tos != 0 {
-        return None;
-    }
     let mut destination = None;
     let mut seen = Seen {
         table: table.into(),
@@ -192,7 +188,7 @@ pub(super) fn decode(message: Message<'_>) -> Option<Seen> {
         metric: 0,
         protocol,
         kind,
-        cloned: flags & RTM_F_CLONED != 0,
+        special: source_length != 0 || tos != 0 || flags & RTM_F_CLONED != 0,
         next_hop: None,
         link: None,
         via: None,
@@ -251,7 +247,7 @@ impl Seen {
     /// As the model has it. `None` for what it cannot express: kinds other than unicast, unreachable and
     /// blackhole, several hops without a nexthop group, a link that `name` does not know.
     pub(super) fn object(&self, ns: Ns, name: impl FnOnce(u32) -> Option<IfName>) -> Option<Object> {
-        if self.cloned {
+        if self.special {
             return None;
         }
         let target = match (self.kind, self.next_hop) {

@@ -93,6 +93,23 @@ fn a_foreign_route_made_before_the_engine_started_is_known() {
 }
 
 #[test]
+fn foreign_objects_that_went_away_without_a_word_do_not_stand_in_the_way_for_ever() {
+    lab(|lab| {
+        uplink("eth1", "50.1.1.1/24");
+        uplink("eth2", "60.1.1.1/24");
+        lab.must(vec![Op::Create(by("192.168.1.1/32", "eth1", "50.1.1.2"))]);
+        ip("route prepend 192.168.1.1 via 60.1.1.9 proto static metric 52");
+        ip("nexthop add id 1885667329 via 60.1.1.9 dev eth2 proto static");
+        let changed = by("192.168.1.1/32", "eth1", "50.1.1.3");
+        assert_eq!(errno(&lab.try_one(Op::Change(changed.clone()))), libc::EEXIST);
+        assert_eq!(errno(&lab.try_one(Op::Delete(Key::NextHop(id(1))))), libc::EPERM);
+        ip("link del eth2");
+        lab.must(vec![Op::Change(changed)]);
+        assert_eq!(errno(&lab.try_one(Op::Delete(Key::NextHop(id(1))))), libc::ENOENT);
+    });
+}
+
+#[test]
 fn in_other_tables_and_containers_a_change_never_replaces_a_foreign_route() {
     lab(|lab| {
         uplink("eth1", "50.1.1.1/24");

@@ -41,6 +41,7 @@ fn a_connected_next_hop_follows_its_link_and_its_address() {
             assert_eq!(hop(resolved(lab, leaf)), direct("eth1"));
         }
         track(lab, &["50.1.1.2"]);
+        assert_eq!(hop(resolved(lab, "50.1.1.2")), direct("eth1"));
         ip("addr del 50.1.1.1/24 dev eth1");
         assert_eq!(resolved(lab, "50.1.1.2"), None);
         // by ourselves too, though that is no news

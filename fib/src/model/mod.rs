@@ -168,7 +168,7 @@ pub enum NextHop {
 }
 
 /// What a route leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Route {
     /// The target.
     pub target: RouteTarget,
@@ -177,7 +177,7 @@ pub struct Route {
 }
 
 /// The target of a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RouteTarget {
     /// A nexthop object or group (`RTA_NH_ID`).
     NextHop(NextHopId),

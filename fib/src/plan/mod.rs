@@ -13,15 +13,44 @@
 //! then: take_requests() → send; plan(limit, now) until empty → send as Command::Apply; sleep until next_retry()
 //! ```
 
-use std::{net::IpAddr, time::Instant};
+mod asking;
+mod dirty;
+mod failures;
+mod implied;
+mod objects;
+mod observe;
+mod outcome;
+mod preview;
+mod queues;
+mod routes;
+mod shared;
+mod sharing;
+mod show;
+mod step;
+mod step_next_hop;
+mod table;
+mod values;
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
 use ipnet::IpNet;
 
 use crate::{
-    model::{Command, Event, IfName, KernelError, Key, Ns, Object, Op, OpResult, Route, RouteKey},
+    model::{Command, Errno, Event, IfName, KernelError, Key, Ns, Object, Op, Route, RouteTarget},
     nexthops::NextHops,
     owner::Owner,
 };
+
+use self::{
+    asking::Asking,
+    failures::Failures,
+    objects::{Objects, Reading, sysctl_link},
+    queues::{Item, Queues},
+    routes::{Routes, mark},
+    shared::Shared,
+};
+
+pub use self::preview::plan;
 
 /// Which of the adopted objects that nobody wants are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,16 +121,45 @@ pub struct RouteView {
 }
 
 /// The tracker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fib {
     owner: Owner,
+    objects: Objects,
+    routes: Routes,
+    shared: Shared,
+    queues: Queues,
+    failures: Failures,
+    asking: Asking,
+    /// How many links of a namespace have an address, including what is on its way.
+    local: HashMap<(Ns, IpAddr), u32>,
+    hold_learned: bool,
+    hold_local: bool,
+    notices: Vec<Notice>,
+    operations: u64,
+    refusals: u64,
 }
 
 impl Fib {
     /// An empty tracker that knows nothing of the kernel yet and holds the sweep of both scopes. Nothing is planned
-    /// for a namespace before its dumps have come in; [`Fib::take_requests`] asks for them.
+    /// for a namespace before its dumps have come in; [`Fib::take_requests`] asks for those of the host's.
     pub fn new(owner: Owner) -> Self {
-        Self { owner }
+        let mut asking = Asking::default();
+        asking.watch(Ns::HOST);
+        Self {
+            owner,
+            objects: Objects::default(),
+            routes: Routes::default(),
+            shared: Shared::default(),
+            queues: Queues::default(),
+            failures: Failures::default(),
+            asking,
+            local: HashMap::new(),
+            hold_learned: true,
+            hold_local: true,
+            notices: Vec::new(),
+            operations: 0,
+            refusals: 0,
+        }
     }
 
     /// The marks in use.
@@ -110,120 +168,231 @@ impl Fib {
     }
 
     /// This object should exist with this value. Idempotent; O(1). A link of kind `Veth` brings its other end, whose
-    /// settings are wanted on their own.
+    /// settings are wanted on their own. There is no notice for an object that is as wanted already: see
+    /// [`Fib::settled`].
     pub fn want(&mut self, object: Object) {
-        unimplemented!("{object:?}")
+        if let Object::Route(key, route) = &object
+            && self.owner.is_learned(key)
+        {
+            let prefix = key.prefix;
+            self.set_route(prefix, route);
+            return;
+        }
+        let key = object.key();
+        let slot = self.objects.insert(&key);
+        if self.objects.cell(slot).is_some_and(|c| c.desired.as_deref() == Some(&object)) {
+            return;
+        }
+        self.set_desired(slot, Some(Arc::new(object)));
+        if let Key::Sysctl(ns, path) = &key
+            && sysctl_link(path).is_none()
+            && self.asking.is_watched(*ns)
+        {
+            self.read_sysctl(slot);
+        }
     }
 
-    /// This object should not exist. Foreign objects stay; a wanted sysctl just stays as it is.
+    /// This object should not exist. Foreign objects stay; a sysctl just keeps its value.
     pub fn unwant(&mut self, key: &Key) {
-        unimplemented!("{key:?}")
+        if let Key::Route(route) = key
+            && self.owner.is_learned(route)
+        {
+            self.unwant_route(route.prefix);
+        } else if let Some(slot) = self.objects.find(key) {
+            self.set_desired(slot, None);
+        }
     }
 
-    /// A learned route: our table and metric, in the host's namespace, by a shared set of next hops.
+    /// A learned route: our table and metric, in the host's namespace, by a shared set of next hops. Without any next
+    /// hop, the route is not wanted.
     pub fn want_route(&mut self, prefix: IpNet, next_hops: &NextHops, preferred_source: Option<IpAddr>) {
-        unimplemented!("{prefix} {next_hops:?} {preferred_source:?}")
+        if next_hops.is_empty() {
+            self.unwant_route(prefix);
+            return;
+        }
+        match self.id_of_set(next_hops) {
+            Some(id) => {
+                let route = Route { target: RouteTarget::NextHop(id), preferred_source };
+                self.set_route(prefix, &route);
+            }
+            None => self.out_of_ids(prefix),
+        }
     }
 
     /// No learned route for this prefix.
     pub fn unwant_route(&mut self, prefix: IpNet) {
-        unimplemented!("{prefix}")
+        let Some(route) = self.routes.find(prefix.trunc()) else { return };
+        if self.routes.cell(route).is_some_and(|c| c.desired.is_none() && !c.is(mark::STALE)) {
+            return;
+        }
+        self.clear_failure(Item::Route(route));
+        self.update_route(route, |c| {
+            c.desired = None;
+            c.set(mark::STALE, false);
+        });
+        self.mark_route(route);
+    }
+
+    fn set_route(&mut self, prefix: IpNet, value: &Route) {
+        let route = self.routes.insert(prefix.trunc());
+        let value = self.routes.values.intern(value);
+        if self.routes.cell(route).is_some_and(|c| c.desired == Some(value)) {
+            return;
+        }
+        self.clear_failure(Item::Route(route));
+        self.update_route(route, |c| {
+            c.desired = Some(value);
+            c.set(mark::STALE, false);
+        });
+        self.mark_route(route);
+    }
+
+    /// 65 536 different sets at once: more than any fabric has. The route is left as it was, and shown as failing.
+    fn out_of_ids(&mut self, prefix: IpNet) {
+        let key = Key::Route(self.owner.route_key(prefix.trunc()));
+        let error = KernelError {
+            errno: Errno(libc::ENOSPC),
+            text: Some("every nexthop id of our range is in use".to_owned()),
+        };
+        self.refusals += 1;
+        self.notices.push(Notice::Failed { key, error, attempts: 1 });
     }
 
     /// This gateway does not forward for us any more (session lost, BFD down): every set that has it is cut down
     /// with one operation, however many routes use it. Routes whose only hop it was are removed.
     pub fn hop_down(&mut self, via: IpAddr, link: &IfName) {
-        unimplemented!("{via} {link}")
+        self.set_hop_down(via, link, true);
     }
 
-    /// The gateway forwards again. A set takes it back when the routes that still use the set all want it.
+    /// The gateway forwards again. A set takes it back as soon as all routes that use the set want it.
     pub fn hop_up(&mut self, via: IpAddr, link: &IfName) {
-        unimplemented!("{via} {link}")
+        self.set_hop_down(via, link, false);
     }
 
     /// Takes in what the kernel says. [`Event::Applied`] is passed on to [`Fib::applied`]; [`Event::Resolved`] is
     /// none of the tracker's business.
     pub fn observe(&mut self, event: Event, now: Instant) -> Vec<Notice> {
-        unimplemented!("{event:?} {now:?}")
+        match event {
+            Event::Applied { results, .. } => return self.applied(results, now),
+            Event::Dump { ns, concern, objects, last } => self.dumped(ns, concern, objects, last),
+            Event::Object(observed) => self.announced(observed),
+            Event::Gone(key) => self.gone(&key),
+            Event::Overrun(concern) => self.asking.dump(Ns::HOST, concern),
+            Event::NamespaceLost(ns, _) => self.forget_ns(ns),
+            Event::Resolved(..) => {}
+        }
+        std::mem::take(&mut self.notices)
     }
 
-    /// What the tracker needs to be told: dumps, and the values of sysctls. To be sent on before what
-    /// [`Fib::plan`] gives.
+    /// What the tracker needs to be told: dumps, and the values of sysctls. To be sent before what [`Fib::plan`]
+    /// gives.
     pub fn take_requests(&mut self) -> Vec<Command> {
-        unimplemented!()
+        self.asking.take()
     }
 
     /// The next operations in order, at most `limit`; they are in flight until [`Fib::applied`]. May be called again
     /// before the answers are in. Empty: nothing can be done now.
     pub fn plan(&mut self, limit: usize, now: Instant) -> Vec<Op> {
-        unimplemented!("{limit} {now:?}")
-    }
-
-    /// The outcome of operations, in the order in which [`Fib::plan`] gave them.
-    pub fn applied(&mut self, results: Vec<(Key, OpResult)>, now: Instant) -> Vec<Notice> {
-        unimplemented!("{results:?} {now:?}")
-    }
-
-    /// Whether the kernel is known to hold exactly what is wanted of this key (for an unwanted key: nothing of
-    /// ours), and nothing is on its way.
-    pub fn settled(&self, key: &Key) -> bool {
-        unimplemented!("{key:?}")
-    }
-
-    /// Whether nothing is left to do: no key is dirty, in flight, waiting or failing.
-    pub fn idle(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// When [`Fib::plan`] has to be called again even if nothing happens.
-    pub fn next_retry(&self) -> Option<Instant> {
-        unimplemented!()
+        for item in self.failures.due(now) {
+            self.release(item);
+        }
+        let mut ops = Vec::new();
+        while ops.len() < limit {
+            match self.queues.pop() {
+                Some((tier, Item::Object(slot))) => self.advance(slot, tier, now, &mut ops),
+                Some((_, Item::Route(route))) => self.advance_route(route, &mut ops),
+                None => match self.routes.bulk.pop_front() {
+                    Some(route) => self.advance_route(route, &mut ops),
+                    None => break,
+                },
+            }
+        }
+        if self.routes.bulk.is_empty() {
+            self.routes.bulk.shrink_to(1 << 14);
+        }
+        ops
     }
 
     /// Objects found from now on that are ours and that nobody wants are kept. This is the state after `new`.
     pub fn hold_sweep(&mut self, scope: Scope) {
-        unimplemented!("{scope:?}")
+        *self.hold(scope) = true;
     }
 
     /// Adopted objects that nobody wanted so far are to go, and so are those that turn up from now on.
     pub fn sweep(&mut self, scope: Scope) {
-        unimplemented!("{scope:?}")
+        *self.hold(scope) = false;
+        let stale: Vec<u32> = self
+            .objects
+            .iter()
+            .filter(|(_, _, c)| c.stale && c.actual.as_ref().is_some_and(|h| scope_of(&h.object) == scope))
+            .map(|(slot, ..)| slot)
+            .collect();
+        for slot in stale {
+            if let Some(cell) = self.objects.cell_mut(slot) {
+                cell.stale = false;
+            }
+            self.mark(slot);
+        }
+        let learned = |c: &routes::RouteCell| c.actual.is_some_and(|v| self.routes.values.is_learned(v));
+        let stale = self.routes.filter(|c| c.is(mark::STALE) && learned(c) == (scope == Scope::Learned));
+        for route in stale {
+            self.routes.update(route, |c| c.set(mark::STALE, false));
+            self.mark_route(route);
+        }
+    }
+
+    fn hold(&mut self, scope: Scope) -> &mut bool {
+        match scope {
+            Scope::Learned => &mut self.hold_learned,
+            Scope::Local => &mut self.hold_local,
+        }
     }
 
     /// A new namespace behind this number: asks for its dumps.
     pub fn watch_ns(&mut self, ns: Ns) {
-        unimplemented!("{ns:?}")
+        self.asking.watch(ns);
+        for slot in self.objects.in_ns(ns) {
+            let sysctl = match self.objects.get(slot) {
+                Some((Key::Sysctl(_, path), cell)) => cell.desired.is_some() && sysctl_link(path).is_none(),
+                _ => false,
+            };
+            if sysctl {
+                self.read_sysctl(slot);
+            }
+        }
+    }
+
+    /// Asks for the dumps of a namespace again: outside the host's namespace the kernel thread does not listen.
+    pub fn audit_ns(&mut self, ns: Ns) {
+        for concern in asking::concerns(ns) {
+            self.asking.dump(ns, *concern);
+        }
     }
 
     /// The namespace is gone, and everything in it. What is wanted in it waits until it comes back by
-    /// [`Fib::watch_ns`].
+    /// [`Fib::watch_ns`]. Not for the host's.
     pub fn forget_ns(&mut self, ns: Ns) {
-        unimplemented!("{ns:?}")
+        if ns == Ns::HOST {
+            return;
+        }
+        for item in self.asking.forget(ns) {
+            self.undoubt(item);
+        }
+        for slot in self.objects.in_ns(ns) {
+            if let Some(cell) = self.objects.cell_mut(slot) {
+                cell.flights.iter_mut().for_each(|flight| flight.void = true);
+                cell.reading = Reading::No;
+            }
+            self.clear_failure(Item::Object(slot));
+            self.set_actual(slot, None);
+        }
     }
+}
 
-    /// Figures.
-    pub fn counters(&self) -> Counters {
-        unimplemented!()
-    }
-
-    /// Learned routes, from a cursor (0 at first), at most `limit`; with the cursor for the next page, `None` at the
-    /// end. The order is stable but means nothing.
-    pub fn routes(&self, cursor: usize, limit: usize) -> (Vec<RouteView>, Option<usize>) {
-        unimplemented!("{cursor} {limit}")
-    }
-
-    /// Other objects wanted or ours, with whether they are settled.
-    pub fn objects(&self) -> impl Iterator<Item = (Object, bool)> {
-        std::iter::empty()
-    }
-
-    /// Keys whose last operation failed: error, attempts, time of the next one.
-    pub fn failing(&self) -> impl Iterator<Item = (Key, &KernelError, u32, Instant)> {
-        std::iter::empty()
-    }
-
-    /// The learned route to exactly this prefix.
-    pub fn route(&self, key: &RouteKey) -> Option<RouteView> {
-        unimplemented!("{key:?}")
+fn scope_of(object: &Object) -> Scope {
+    match object {
+        Object::NextHop(..) => Scope::Learned,
+        Object::Route(_, route) if matches!(route.target, RouteTarget::NextHop(_)) => Scope::Learned,
+        _ => Scope::Local,
     }
 }

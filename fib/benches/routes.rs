@@ -23,7 +23,7 @@ use petiole_fib::{
 const BATCH: usize = 256;
 /// Operations handed over at a time, as the tracker does.
 const APPLY: usize = 4096;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const FIRST_ID: u32 = Owner::NEXT_HOP_IDS.start;
 
 fn main() {

@@ -168,7 +168,18 @@ impl Lab {
             }
             _ => None,
         });
+        self.unread()
+    }
+
+    /// What came before the last event waited for, and was not what was waited for.
+    pub(crate) fn unread(&self) -> Vec<Event> {
         self.unread.take().into()
+    }
+
+    /// Stops the engine and gives what it told until its end.
+    pub(crate) fn stop(self) -> Vec<Event> {
+        self.handle.stop().unwrap();
+        self.events.iter().collect()
     }
 
     /// A namespace made by `ip netns add`, known to the engine.

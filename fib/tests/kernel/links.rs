@@ -5,7 +5,7 @@ use petiole_fib::{
     owner::Owner,
 };
 
-use crate::lab::{Lab, errno, foreign, ip, lab, name, net, shown, text, uplink};
+use crate::lab::{Lab, by, errno, foreign, ip, lab, name, net, shown, text, uplink};
 
 fn veth(lab_ns: Ns, inside: &str, outside: &str) -> (Object, Object) {
     let container = Link {
@@ -163,5 +163,22 @@ fn every_change_of_a_links_state_is_told_once() {
         ip("link set eth2 nomaster");
         let gone = Key::Link(Ns::HOST, name("eth2"));
         assert!(!lab.settle().iter().any(|event| matches!(event, Event::Gone(key) if *key == gone)));
+    });
+}
+
+#[test]
+fn news_that_comes_up_during_a_long_run_is_told_before_its_outcome() {
+    lab(|lab| {
+        uplink("eth1", "50.1.1.1/24");
+        uplink("eth2", "60.1.1.1/24");
+        lab.settle();
+        let route = |n: u32| Op::Create(by(&format!("10.9.{}.{}/32", n >> 8, n & 255), "eth2", "60.1.1.2"));
+        let mut ops: Vec<Op> = (0..300).map(route).collect();
+        ops.push(Op::Change(Object::Link(Ns::HOST, name("eth1"), foreign(false))));
+        ops.extend((300..2000).map(route));
+        lab.must(ops);
+        let told = lab.unread();
+        let down = |event: &Event| matches!(event, Event::Object(Observed::Link(s)) if s.name.as_str() == "eth1" && !s.up);
+        assert!(told.iter().any(down), "{told:#?}");
     });
 }

@@ -10,3 +10,4 @@ mod links;
 mod namespaces;
 mod overrun;
 mod resolve;
+mod start;

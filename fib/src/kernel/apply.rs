@@ -62,6 +62,8 @@ impl Engine {
             }
         }
         self.flush(&mut run);
+        // What was announced before the answer is told before it.
+        self.watch();
         ops.into_iter().map(into_key).zip(run.results).collect()
     }
 

@@ -3,6 +3,7 @@
 //! A [`Key`] names one object in one network namespace; an [`Object`] is a key with the value that it has or
 //! should have. Who wants an object, and why, is not known here.
 
+mod display;
 mod observed;
 
 use std::{fmt, net::IpAddr, sync::Arc};

@@ -94,7 +94,9 @@ pub enum Command {
 /// From the kernel thread to the daemon.
 ///
 /// Commands are worked off one by one, and their answers come in that order: a dump contains the effect of exactly
-/// those operations whose [`Event::Applied`] went before it. What the kernel announces by itself comes in between.
+/// those operations whose [`Event::Applied`] went before it. What the kernel announced by itself before an operation
+/// was answered comes before that answer: a link that went down just before we set it up is not taken for one that
+/// went down afterwards.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Outcome of an [`Command::Apply`], one entry per operation, in its order.

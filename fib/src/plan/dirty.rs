@@ -156,7 +156,9 @@ impl Fib {
     /// What should be.
     pub(super) fn set_desired(&mut self, slot: u32, desired: Option<Arc<Object>>) {
         let gone = desired.is_none();
+        let facts = self.objects.facts(slot);
         self.objects.set_desired(slot, desired);
+        self.facts_changed(slot, facts);
         if gone && let Some(cell) = self.objects.cell_mut(slot) {
             // Nobody wanted it, and now somebody says so: it is not kept for the sweep.
             cell.stale = false;

@@ -10,7 +10,7 @@
 //! event from the kernel thread  → observe(event, now)        → notices
 //! Event::Applied                → applied(results, now)      → notices
 //! wants of the daemon           → want, unwant, want_route…
-//! then: take_requests() → send; plan(limit, now) until empty → send as Command::Apply; sleep until next_retry()
+//! then: plan(limit, now) until empty → send as Command::Apply; take_requests() → send; take_notices(); sleep until next_retry()
 //! ```
 
 mod asking;
@@ -30,6 +30,9 @@ mod step;
 mod step_next_hop;
 mod table;
 mod values;
+
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
@@ -185,8 +188,9 @@ impl Fib {
         }
         self.set_desired(slot, Some(Arc::new(object)));
         if let Key::Sysctl(ns, path) = &key
-            && sysctl_link(path).is_none()
             && self.asking.is_watched(*ns)
+            // Those of a link that we are about to make need not be read, they are written at once.
+            && (sysctl_link(path).is_none() || !self.asking.is_ready(*ns))
         {
             self.read_sysctl(slot);
         }
@@ -284,10 +288,16 @@ impl Fib {
         std::mem::take(&mut self.notices)
     }
 
-    /// What the tracker needs to be told: dumps, and the values of sysctls. To be sent before what [`Fib::plan`]
-    /// gives.
+    /// What the tracker needs to be told: dumps, and the values of sysctls. To be taken after [`Fib::plan`], which
+    /// finds out what there is to ask.
     pub fn take_requests(&mut self) -> Vec<Command> {
         self.asking.take()
+    }
+
+    /// Notices that came up elsewhere than in [`Fib::observe`] and [`Fib::applied`]: [`Fib::plan`] finds what foreign
+    /// objects stand in the way of.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 
     /// The next operations in order, at most `limit`; they are in flight until [`Fib::applied`]. May be called again
@@ -352,10 +362,8 @@ impl Fib {
     pub fn watch_ns(&mut self, ns: Ns) {
         self.asking.watch(ns);
         for slot in self.objects.in_ns(ns) {
-            let sysctl = match self.objects.get(slot) {
-                Some((Key::Sysctl(_, path), cell)) => cell.desired.is_some() && sysctl_link(path).is_none(),
-                _ => false,
-            };
+            let sysctl =
+                matches!(self.objects.get(slot), Some((Key::Sysctl(..), cell)) if cell.desired.is_some());
             if sysctl {
                 self.read_sysctl(slot);
             }

@@ -225,7 +225,13 @@ impl Objects {
         let Some(held) = cell.expected() else { return Facts::default() };
         // Nothing is put on a link whose creation has not been confirmed: had it failed because somebody else's link
         // bears the name, the rest of the batch would work on that one.
-        if held.link().is_some() && cell.actual.is_none() {
+        let unconfirmed = held.link().is_some() && cell.actual.is_none();
+        // Nor on a foreign link that bears the name of one that we want to make.
+        let ours_wanted = match cell.desired.as_deref() {
+            Some(Object::Link(_, _, link)) => !matches!(link.kind, LinkKind::Foreign),
+            _ => false,
+        };
+        if unconfirmed || (ours_wanted && !held.ours) {
             return Facts::default();
         }
         let up = held.link().is_some_and(|l| l.up);

@@ -60,7 +60,7 @@ impl Fib {
         let (known, ready) = (self.asking.is_known(ns, concern), self.asking.is_ready(ns));
         let doubting = self.asking.answered(ns, concern);
         if concern == Concern::NextHops && (!known || !doubting.is_empty()) {
-            self.match_ids();
+            self.match_ids(!known);
         }
         for item in doubting {
             self.undoubt(item);

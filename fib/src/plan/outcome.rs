@@ -8,7 +8,7 @@ use crate::model::{Concern, KernelError, Key, Link, LinkKind, NextHop, Ns, Objec
 
 use super::{
     Fib, Notice,
-    objects::{self, Doing, Held, Support, ns_of},
+    objects::{self, Doing, Held, Reading, Support, ns_of, satisfies},
     observe::concern_of,
     queues::Item,
     routes::{self, RouteSlot, mark},
@@ -104,9 +104,15 @@ impl Fib {
         self.clear_failure(Item::Object(slot));
         let mut outcome = flight.outcome.clone();
         if let (Some(new), Some(cell)) = (&mut outcome, self.objects.cell(slot))
-            && let Some(now) = &cell.actual
+            && let (Some(now), Some(link)) = (&cell.actual, new.link())
         {
-            (new.carrier, new.index) = (now.carrier && new.link().is_some_and(|l| l.up), now.index);
+            // What the kernel has announced meanwhile may be newer than this answer. With more on its way, it is the
+            // last answer that counts; and what already is as this one says, is not to be set back.
+            if !cell.flights.is_empty() || satisfies(&now.object, &new.object) {
+                outcome = cell.actual.clone();
+            } else {
+                (new.carrier, new.index) = (now.carrier && link.up, now.index);
+            }
         }
         let gone = outcome.is_none();
         self.set_actual(slot, outcome);
@@ -118,6 +124,7 @@ impl Fib {
         }
         if flight.doing == Doing::Create {
             self.other_end_appeared(slot);
+            self.has_new_sysctls(slot);
         }
         let Some((key, _)) = self.objects.get(slot) else { return };
         let (ns, concern) = (ns_of(key), concern_of(key));
@@ -138,6 +145,21 @@ impl Fib {
         let pair = self.objects.insert(&Key::Link(peer_ns, peer.clone()));
         if self.objects.cell(pair).is_some_and(|c| c.actual.is_none()) {
             self.set_actual(pair, Some(Held::ours(Arc::new(Object::Link(peer_ns, peer, link)))));
+        }
+    }
+
+    /// What the sysctls of a link say that we just made need not be read: they are to be written.
+    fn has_new_sysctls(&mut self, slot: u32) {
+        let Some((Key::Link(ns, name), _)) = self.objects.get(slot) else { return };
+        let ends = [Some((*ns, name.clone())), self.objects.pair_name(*ns, name).cloned()];
+        for (ns, name) in ends.into_iter().flatten() {
+            for on_link in self.objects.hanging_on(&Support::Link(ns, name)) {
+                let sysctl = matches!(self.objects.get(on_link), Some((Key::Sysctl(..), _)));
+                if let (true, Some(cell)) = (sysctl, self.objects.cell_mut(on_link)) {
+                    cell.reading = Reading::Answered;
+                    self.mark(on_link);
+                }
+            }
         }
     }
 

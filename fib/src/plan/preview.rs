@@ -7,7 +7,11 @@ use crate::{
     owner::Owner,
 };
 
-use super::{Fib, Scope, asking, objects::ns_of, observe::concern_of};
+use super::{
+    Fib, Scope, asking,
+    objects::{Reading, ns_of},
+    observe::concern_of,
+};
 
 /// All operations in order that bring a kernel with these objects to what is desired. What is ours and not desired
 /// goes. Sysctls that `actual` does not tell count as different.
@@ -30,7 +34,6 @@ pub fn plan(
     for ns in &namespaces {
         fib.watch_ns(*ns);
     }
-    fib.take_requests();
     for (_, sysctl) in actual.iter().filter(|(key, _)| matches!(key, Key::Sysctl(..))) {
         fib.observe(Event::Object(sysctl.clone()), now);
     }
@@ -58,20 +61,30 @@ impl Fib {
     pub fn preview(&self, limit: usize, now: Instant) -> Vec<Op> {
         let mut fib = self.clone();
         let mut all = Vec::new();
+        fib.go_unanswered();
         while all.len() < limit {
-            for request in fib.take_requests() {
-                // Nobody answers here.
-                if let Command::ReadSysctls(ns, paths) = request {
-                    paths.into_iter().for_each(|path| fib.gone(&Key::Sysctl(ns, path)));
-                }
-            }
             let ops = fib.plan(limit - all.len(), now);
-            if ops.is_empty() {
+            if ops.is_empty() && !fib.go_unanswered() {
                 break;
             }
             fib.applied(ops.iter().map(|op| (op.key(), Ok(()))).collect(), now);
             all.extend(ops);
         }
         all
+    }
+
+    /// Nobody answers here: sysctls that were asked for count as unknown. Whether there were any.
+    fn go_unanswered(&mut self) -> bool {
+        let mut any = false;
+        for request in self.take_requests() {
+            let Command::ReadSysctls(ns, paths) = request else { continue };
+            for key in paths.into_iter().map(|path| Key::Sysctl(ns, path)) {
+                if self.objects.at(&key).is_some_and(|cell| cell.reading == Reading::Asked) {
+                    any = true;
+                    self.gone(&key);
+                }
+            }
+        }
+        any
     }
 }

@@ -18,7 +18,7 @@ use super::{
     Fib,
     objects::Support,
     routes::mark,
-    shared::{self, Kind, Record},
+    shared::{self, Kind},
     values::Signal,
 };
 
@@ -218,40 +218,39 @@ impl Fib {
         }
     }
 
-    /// After the first dump of nexthop objects, or when an id turned out to be taken: sets whose id the kernel has
-    /// for something else, or that it has under another id, change their id.
-    pub(super) fn match_ids(&mut self) {
+    /// After the first dump of nexthop objects: sets whose id the kernel has for something else, or that it has under
+    /// another id, change their id. Later, when an id turned out to be taken, only those that stand on a foreign
+    /// object: what differs in one of ours is set right in place.
+    pub(super) fn match_ids(&mut self, first: bool) {
         for id in self.shared.ids() {
-            let Some(Record { kind, .. }) = self.shared.get(id) else { continue };
-            let content = match kind {
-                Kind::Single(hop) => shared::single(hop),
-                Kind::Group(_, members) => NextHop::Group(members.clone()),
-            };
+            let Some(content) = self.content_of(id) else { continue };
             let Some(cell) = self.objects.at(&Key::NextHop(id)) else { continue };
-            if !cell.flights.is_empty() {
-                continue;
-            }
-            let clash = match &cell.actual {
-                Some(held) if held.ours => match &*held.object {
-                    Object::NextHop(_, held) => *held != content,
-                    _ => true,
-                },
-                Some(_) => true,
-                None => false,
-            };
-            let fits = cell.actual.is_some() && !clash;
-            if fits {
-                continue;
-            }
-            let new = match self.unclaimed(&content) {
-                Some(new) => Some(new),
-                None if clash => self.free_next_hop_id(),
-                None => None,
-            };
-            if let Some(new) = new {
-                self.rename(id, new, content);
+            let clash = cell.actual.as_ref().is_some_and(|held| match &*held.object {
+                Object::NextHop(_, other) if held.ours => first && *other != content,
+                _ => true,
+            });
+            if clash
+                && cell.flights.is_empty()
+                && let Some(free) = self.free_next_hop_id()
+            {
+                self.rename(id, free, content);
             }
         }
+        for id in self.shared.ids() {
+            let Some(content) = self.content_of(id) else { continue };
+            let cell = self.objects.at(&Key::NextHop(id));
+            let absent = cell.is_some_and(|c| c.actual.is_none() && c.flights.is_empty());
+            if absent && let Some(there) = self.unclaimed(&content) {
+                self.rename(id, there, content);
+            }
+        }
+    }
+
+    fn content_of(&self, id: NextHopId) -> Option<NextHop> {
+        self.shared.get(id).map(|record| match &record.kind {
+            Kind::Single(hop) => shared::single(hop),
+            Kind::Group(_, members) => NextHop::Group(members.clone()),
+        })
     }
 
     fn rename(&mut self, old: NextHopId, new: NextHopId, content: NextHop) {

@@ -78,7 +78,7 @@ impl Fib {
             }
             Step::Blocked(why) => {
                 let error = KernelError { errno: Errno(libc::EEXIST), text: Some(why.to_owned()) };
-                self.failed(Item::Object(slot), &error, false, now);
+                self.failed(Item::Object(slot), &error, true, now);
             }
             Step::Go(due, ..) if due != tier => {
                 if let Some(cell) = self.objects.cell_mut(slot) {

@@ -27,11 +27,6 @@ impl<K, C> Default for Table<K, C> {
 }
 
 impl<K: Hash + Eq, C> Table<K, C> {
-    /// How many keys there are.
-    pub(super) fn len(&self) -> usize {
-        self.index.len()
-    }
-
     /// The slot of a key.
     pub(super) fn find(&self, key: &K) -> Option<u32> {
         let hash = self.hasher.hash_one(key);

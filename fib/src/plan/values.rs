@@ -25,6 +25,16 @@ impl ValueId {
     fn index(self) -> usize {
         self.0.get() as usize - 1
     }
+
+    /// As a number that is not 0.
+    pub(super) fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    /// From the number; 0 is none.
+    pub(super) fn from_number(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
 }
 
 /// How many routes stand how to a value.

@@ -11,3 +11,4 @@ mod namespaces;
 mod overrun;
 mod resolve;
 mod start;
+mod tracker;

@@ -147,7 +147,8 @@ impl Lab {
     pub(crate) fn wait_object(&self, wanted: &Object, protocol: u8) {
         self.wait(|event| match event {
             Event::Object(Observed::Object { object, protocol: p }) if object == wanted => {
-                Some(assert_eq!(*p, protocol))
+                assert_eq!(*p, protocol);
+                Some(())
             }
             _ => None,
         });

@@ -1,6 +1,8 @@
 //! The netlink engine against the running kernel, with `ip` as oracle. Each test works in network namespaces of its
 //! own; without root it says so and passes.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod apply;
 mod echo;
 mod foreign;

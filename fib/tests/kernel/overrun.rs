@@ -27,10 +27,8 @@ fn a_full_buffer_is_told_and_foreign_routes_are_known_again_afterwards() {
         })
         .unwrap();
         handle.send(Command::Apply { batch: 1, ops: vec![] }).unwrap();
-        let flood: String = (0..2000)
-            .map(|n| format!("route add 10.9.{}.{} via 50.1.1.9 metric 52 proto static\n", n >> 8, n & 255))
-            .collect();
-        ip_batch(&flood);
+        let line = |n| format!("route add 10.9.{}.{} via 50.1.1.9 metric 52 proto static", n >> 8, n & 255);
+        ip_batch(&(0..2000).map(line).collect::<Vec<_>>().join("\n"));
         *gate.0.lock().unwrap() = true;
         gate.1.notify_all();
         let overrun = |event: &Event| matches!(event, Event::Overrun(Concern::Routes));
@@ -39,9 +37,9 @@ fn a_full_buffer_is_told_and_foreign_routes_are_known_again_afterwards() {
         let change = Op::Change(by("10.9.7.100/32", "eth1", "50.1.1.2"));
         handle.send(Command::Apply { batch: 2, ops: vec![change] }).unwrap();
         let results = loop {
-            match events.recv_timeout(std::time::Duration::from_secs(20)).unwrap() {
-                Event::Applied { batch: 2, results } => break results,
-                _ => {}
+            let event = events.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+            if let Event::Applied { batch: 2, results } = event {
+                break results;
             }
         };
         assert_eq!(results[0].1.as_ref().unwrap_err().errno.0, libc::EEXIST);

@@ -23,8 +23,9 @@ fn hop(resolution: Option<Resolution>) -> Option<(String, Option<String>)> {
     resolution.map(|r| (r.link.to_string(), r.via.map(|via| via.to_string())))
 }
 
-fn direct(link: &str) -> Option<(String, Option<String>)> {
-    Some((link.into(), None))
+/// On that link itself.
+fn direct(link: &str) -> (String, Option<String>) {
+    (link.into(), None)
 }
 
 #[test]
@@ -34,14 +35,14 @@ fn a_connected_next_hop_follows_its_link_and_its_address() {
         ip("addr add 2001:db8::1/64 dev eth1 nodad");
         for leaf in ["50.1.1.2", "2001:db8::2"] {
             track(lab, &[leaf]);
-            assert_eq!(hop(resolved(lab, leaf)), direct("eth1"));
+            assert_eq!(hop(resolved(lab, leaf)), Some(direct("eth1")));
             ip("link set eth1p down");
             assert_eq!(resolved(lab, leaf), None);
             ip("link set eth1p up");
-            assert_eq!(hop(resolved(lab, leaf)), direct("eth1"));
+            assert_eq!(hop(resolved(lab, leaf)), Some(direct("eth1")));
         }
         track(lab, &["50.1.1.2"]);
-        assert_eq!(hop(resolved(lab, "50.1.1.2")), direct("eth1"));
+        assert_eq!(hop(resolved(lab, "50.1.1.2")), Some(direct("eth1")));
         ip("addr del 50.1.1.1/24 dev eth1");
         assert_eq!(resolved(lab, "50.1.1.2"), None);
         // by ourselves too, though that is no news
@@ -82,8 +83,8 @@ fn a_next_hop_is_never_resolved_through_our_own_routes() {
             Op::Create(by("2001:db8::2/128", "eth2", "fe80::1")),
         ]);
         track(lab, &["50.1.1.2", "90.1.1.1", "2001:db8::2"]);
-        assert_eq!(hop(resolved(lab, "50.1.1.2")), direct("eth1"));
-        assert_eq!(hop(resolved(lab, "2001:db8::2")), direct("eth1"));
+        assert_eq!(hop(resolved(lab, "50.1.1.2")), Some(direct("eth1")));
+        assert_eq!(hop(resolved(lab, "2001:db8::2")), Some(direct("eth1")));
         assert_eq!(resolved(lab, "90.1.1.1"), None);
         // foreign next hop objects, groups and several hops are understood there too
         ip("nexthop add id 5 via 50.1.1.7 dev eth1");

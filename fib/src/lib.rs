@@ -8,9 +8,10 @@
 //! | [`nexthops`] | sets of next hops | how routes share them |
 //! | [`plan`] | desired, actual → ordered operations; pure | netlink |
 //! | [`fake`] | a kernel in memory that fails on demand | sockets |
-//! | `kernel` | dump, apply in batches, monitor: netlink on its own thread | BGP, config |
+//! | [`kernel`] | dump, apply in batches, monitor: netlink on its own thread | BGP, config |
 
 pub mod fake;
+pub mod kernel;
 pub mod model;
 pub mod nexthops;
 pub mod owner;

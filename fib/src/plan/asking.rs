@@ -1,9 +1,8 @@
 //! What the tracker has to ask the kernel: which dumps are wanted, under way, and wanted again.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use hashbrown::HashMap;
 
 use crate::model::{Command, Concern, Ns};
 

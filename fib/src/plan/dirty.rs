@@ -97,12 +97,11 @@ impl Fib {
             c.set(mark::QUEUED, true);
             c.set(mark::WAITING, false);
         });
-        match cell.desired.or(cell.actual) {
-            Some(value) if !self.routes.values.is_learned(value) => {
-                let tier = if cell.desired.is_some() { Tier::Route } else { Tier::DropRoute };
-                self.queues.push(tier, Item::Route(route));
-            }
-            _ => self.routes.bulk.push_back(route),
+        let value = cell.desired.or(cell.actual).and_then(|value| self.routes.values.get(value));
+        match value {
+            None | Some(Route { target: RouteTarget::NextHop(_), .. }) => self.routes.bulk.push_back(route),
+            Some(_) if cell.desired.is_none() => self.queues.push(Tier::DropRoute, Item::Route(route)),
+            Some(value) => self.queues.push(Tier::of_route(value), Item::Route(route)),
         }
     }
 
@@ -224,6 +223,7 @@ impl Fib {
         if before == after {
             return;
         }
+        self.possible = None;
         let Some((key, _)) = self.objects.get(slot) else { return };
         match key.clone() {
             Key::Link(ns, name) => self.link_moved(ns, &name),
@@ -267,11 +267,19 @@ impl Fib {
         }
     }
 
-    /// Whether a route with this value can be installed now.
-    pub(super) fn is_possible(&self, value: ValueId) -> bool {
+    /// Whether a route with this value can be installed now. Asked for one route after the other, the answer mostly
+    /// is the last one.
+    pub(super) fn is_possible(&mut self, value: ValueId) -> bool {
+        if let Some((last, possible)) = self.possible
+            && last == value
+        {
+            return possible;
+        }
         let Some(route) = self.routes.values.get(value) else { return false };
         let source = route.preferred_source.is_none_or(|s| self.local.contains_key(&(Ns::HOST, s)));
-        source && self.is_target_there(Ns::HOST, &route.target)
+        let possible = source && self.is_target_there(Ns::HOST, &route.target);
+        self.possible = Some((value, possible));
+        possible
     }
 
     /// Whether a route to this target can be installed now.

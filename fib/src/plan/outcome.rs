@@ -40,7 +40,7 @@ impl Fib {
             self.operations += 1;
             match &key {
                 Key::Route(route) if self.owner.is_learned(route) => {
-                    if let Some(slot) = self.routes.find(route.prefix) {
+                    if let Some(slot) = self.routes.answered(route.prefix) {
                         self.route_answered(slot, result, now);
                     }
                 }
@@ -80,7 +80,7 @@ impl Fib {
         }
         if let Some(tried) = &flight.outcome {
             // What it would have used, had it come about, may have waited for the outcome.
-            self.mark_used_by(&tried.object.clone());
+            self.mark_used_by(&tried.object);
         }
         if leaving {
             // Whoever counted on its going has to look again.

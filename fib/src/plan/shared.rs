@@ -2,11 +2,9 @@
 //!
 //! Keeps the books only; what follows for objects and routes is in `sharing`.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    net::IpAddr,
-    ops::Range,
-};
+use std::{collections::BTreeMap, net::IpAddr, ops::Range};
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::{
     model::{IfName, NextHop, NextHopId},

@@ -104,6 +104,11 @@ impl Fib {
     /// Acts on what changed about route values as a whole.
     pub(super) fn heed_signals(&mut self) {
         let signals = self.routes.signals();
+        if signals.is_empty() {
+            return;
+        }
+        // A value may have been given up, and its number to another one.
+        self.possible = None;
         // Users come before they go: a set must not be given up between its last old route and its first new one.
         for signal in &signals {
             if let Signal::Desired(id, true) = signal
@@ -187,6 +192,7 @@ impl Fib {
         self.wake_key(&Key::NextHop(id));
         let Some(record) = self.shared.get_mut(id) else { return };
         let before = std::mem::replace(&mut record.usable, usable);
+        self.possible = None;
         if before && !usable {
             let values = self.routes.values.with_next_hop(id);
             for route in self.routes.with_values(&values) {
@@ -270,6 +276,7 @@ impl Fib {
     }
 
     fn rename(&mut self, old: NextHopId, new: NextHopId, content: NextHop) {
+        self.possible = None;
         self.shared.rename(old, new);
         let slot = self.objects.insert(&Key::NextHop(new));
         self.set_desired(slot, Some(Arc::new(Object::NextHop(new, content))));

@@ -162,8 +162,8 @@ impl Fib {
                     }
                     _ => Step::Wait,
                 },
-                Some(_) => Step::change(Tier::Route, wanted),
-                None => Step::create(Tier::Route, wanted),
+                Some(_) => Step::change(Tier::of_route(route), wanted),
+                None => Step::create(Tier::of_route(route), wanted),
             },
         }
     }
@@ -324,12 +324,12 @@ impl Fib {
             return;
         }
         let Some(prefix) = self.routes.prefix(route) else { return };
+        let possible = ready && cell.desired.is_some_and(|v| self.is_possible(v));
         let usable = |value| match self.routes.values.get(value).map(|r| &r.target) {
             Some(RouteTarget::NextHop(id)) => self.is_usable(*id),
             Some(_) => true,
             None => false,
         };
-        let possible = ready && cell.desired.is_some_and(|v| self.is_possible(v));
         let same = cell.actual == cell.desired && !cell.is(mark::FORCE);
         let delete = ready
             && match (cell.desired, cell.actual) {

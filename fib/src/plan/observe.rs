@@ -81,7 +81,7 @@ impl Fib {
             }
         }
         if ns == Ns::HOST {
-            for route in self.routes.filter(|c| c.desired != c.actual) {
+            for route in self.routes.filter(|c| c.desired != c.actual || c.is(mark::WAITING)) {
                 self.mark_route(route);
             }
         }

@@ -201,8 +201,8 @@ impl Fib {
         match (flight.doing, meaning(error)) {
             (Doing::Create, _) if !wanted => self.doubt(item, ns, concern),
             (Doing::Delete, Meaning::NotThere) => {
-                self.clear_failure(item);
-                self.set_actual(slot, None);
+                self.failed_again(item, error, now);
+                self.doubt(item, ns, concern);
             }
             (Doing::Change, Meaning::NotThere) => self.set_actual(slot, None),
             (_, Meaning::There) => {

@@ -21,7 +21,7 @@ pub struct AsPath(InlineList<u8, INLINE>);
 /// What a segment of an AS_PATH says about its AS numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SegmentKind {
-    /// AS_SET: unordered.
+    /// AS_SET: unordered. Accepted on receipt: RFC 9774 deprecates it, but fabrics with older leafs still aggregate.
     Set = 1,
     /// AS_SEQUENCE: ordered, nearest first.
     Sequence = 2,

@@ -8,12 +8,23 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use bytes::BufMut;
 use ipnet::{Ipv4Net, Ipv6Net};
 
+/// The families are a closed set: nobody else implements [`Prefix`].
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for ipnet::Ipv4Net {}
+    impl Sealed for ipnet::Ipv6Net {}
+}
+
 /// A prefix type that lists of NLRI are made of.
-pub trait Prefix: Copy {
+pub trait Prefix: Copy + sealed::Sealed {
     /// The longest prefix in bits.
     const MAX_LEN: u8;
     /// The most octets that one NLRI takes.
     const MAX_OCTETS: usize = 1 + Self::MAX_LEN as usize / 8;
+
+    /// Whether the prefix can be a unicast destination. RFC 4271 section 6.3 wants one that cannot logged and ignored,
+    /// which is for whoever imports: to the codec it is a prefix.
+    fn is_unicast(self) -> bool;
 
     /// The NLRI at the head of a checked list, and the rest of the list.
     fn read(list: &[u8]) -> Option<(Self, &[u8])>;
@@ -33,6 +44,10 @@ const fn octets(bits: u8) -> usize {
 
 impl Prefix for Ipv4Net {
     const MAX_LEN: u8 = 32;
+
+    fn is_unicast(self) -> bool {
+        !(self.addr().is_multicast() && self.prefix_len() >= 4)
+    }
 
     #[inline]
     fn read(list: &[u8]) -> Option<(Self, &[u8])> {
@@ -77,6 +92,10 @@ impl Prefix for Ipv4Net {
 
 impl Prefix for Ipv6Net {
     const MAX_LEN: u8 = 128;
+
+    fn is_unicast(self) -> bool {
+        !(self.addr().is_multicast() && self.prefix_len() >= 8)
+    }
 
     #[inline]
     fn read(list: &[u8]) -> Option<(Self, &[u8])> {

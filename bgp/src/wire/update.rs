@@ -1,7 +1,7 @@
 //! UPDATE (RFC 4271 section 4.3, RFC 4760): what it withdraws and announces, and with which attributes.
 //!
-//! Knows how the fields of the message combine. Parsing is in [`decode`], RFC 7606's consequences with it; writing is
-//! in [`super::encode`].
+//! Knows how the fields of the message combine. Parsing is in `decode` and `path_attributes`, RFC 7606's consequences with
+//! it; writing is in `encode`.
 
 mod as4;
 mod decode;

@@ -164,8 +164,8 @@ impl Attributes {
     /// confederation segments.
     fn write_as4(&self, context: &EncodeContext, out: &mut Vec<u8>) {
         let fits = |asn: u32| u16::try_from(asn).is_ok();
-        if !self.as_path().asns().chain(context.prepend).all(fits) {
-            let path = OutgoingPath::without_confederations(self.as_path(), context);
+        let path = OutgoingPath::without_confederations(self.as_path(), context);
+        if !path.segments().flat_map(|segment| segment.asns()).chain(context.prepend).all(fits) {
             attribute_header(out, OPTIONAL_TRANSITIVE, code::AS4_PATH, path.octets(4));
             path.write(out, 4);
         }

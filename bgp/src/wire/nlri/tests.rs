@@ -86,6 +86,24 @@ fn writing_stops_before_the_room_ends() {
     assert_eq!(written(&[default, default], 5), (vec![0], 1), "room for a longest prefix is kept");
 }
 
+#[test]
+fn a_multicast_prefix_is_no_unicast_destination() {
+    for (prefix, unicast) in [
+        ("0.0.0.0/0", true),
+        ("10.0.0.0/8", true),
+        ("224.0.0.0/4", false),
+        ("239.1.2.3/32", false),
+        ("224.0.0.0/3", true),
+    ] {
+        assert_eq!(prefix.parse::<Ipv4Net>().unwrap().is_unicast(), unicast, "{prefix}");
+    }
+    for (prefix, unicast) in
+        [("::/0", true), ("2001:db8::/32", true), ("ff00::/8", false), ("ff02::1/128", false)]
+    {
+        assert_eq!(prefix.parse::<Ipv6Net>().unwrap().is_unicast(), unicast, "{prefix}");
+    }
+}
+
 fn any_v4() -> impl Strategy<Value = Ipv4Net> {
     (any::<u32>(), 0..=32u8).prop_map(|(bits, len)| Ipv4Net::new_assert(bits.into(), len))
 }

@@ -172,6 +172,9 @@ fn as4_path_has_no_confederation_segments() {
     let block = attributes.encode(&internal);
     assert_eq!(value(&block, 2), Some(path_octets("(23456) 23456", 2)));
     assert_eq!(value(&block, 17), Some(path_octets("80000", 4)));
+    let nothing_else = with_path("(70000) 500").encode(&internal);
+    assert_eq!(value(&nothing_else, 17), None, "what is lost has no place in AS4_PATH");
+    assert_eq!(value(&with_path("(70000)").encode(&internal), 17), None, "an empty AS4_PATH is malformed");
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! | `pack` | dirty set of an Adj-RIB-Out → UPDATE messages | sockets |
 //! | `speaker` | composes the above | TOML, tokio |
 
+mod pack;
 pub mod policy;
 pub mod rib;
 pub mod wire;

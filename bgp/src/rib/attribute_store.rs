@@ -234,5 +234,4 @@ impl AttributeStore {
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
-
 }

@@ -229,10 +229,7 @@ impl Rib {
             }
         }
         let [ipv4, ipv6] = &self.shared.peers.get(slot).families;
-        UpdateOutcome {
-            ipv4_accepted: ipv4.received.paths.total(),
-            ipv6_accepted: ipv6.received.paths.total(),
-        }
+        UpdateOutcome { ipv4_accepted: ipv4.received.accepted(), ipv6_accepted: ipv6.received.accepted() }
     }
 
     /// The peer begins to repeat its routes (BoRR of RFC 7313, or we asked it to): all become stale, but stay in use.
@@ -306,6 +303,14 @@ impl Rib {
         self.shared.peers.get_mut(slot).config.install = install;
         self.ipv4.mark_fib_of(&self.shared, slot);
         self.ipv6.mark_fib_of(&self.shared, slot);
+    }
+
+    /// Another number of paths that are used at once.
+    pub fn set_max_paths(&mut self, max_paths: u16) {
+        if std::mem::replace(&mut self.shared.config.max_paths, max_paths) != max_paths {
+            self.ipv4.mark_fib_all();
+            self.ipv6.mark_fib_all();
+        }
     }
 
     /// How often our own AS number may stand in an accepted AS path from now on. As with [`Rib::set_import`], ask the
@@ -400,7 +405,7 @@ impl Rib {
         let Some(slot) = self.shared.peers.up_slot(peer) else { return false };
         let first = self.shared.peers.get(slot).turn;
         let second = if first == Family::Ipv4 { Family::Ipv6 } else { Family::Ipv4 };
-        let mut run = self.packing.begin(&mut self.shared, slot, session, out, budget);
+        let mut run = self.packing.begin(&mut self.shared, slot, *session, out, budget);
         for family in [first, second] {
             with_table!(self, family, |loc_rib| run.pack(loc_rib));
         }
@@ -454,7 +459,7 @@ impl Rib {
             rejected: peer.received.rejected,
             looped: peer.received.looped,
             treated_as_withdraw: peer.received.treated_as_withdraw,
-            accepted: peer.received.paths.total(),
+            accepted: peer.received.accepted(),
             advertised: peer.sent.count(),
             held_back: peer.sent.held_back(),
         })

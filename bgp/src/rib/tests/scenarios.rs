@@ -298,6 +298,9 @@ fn equal_paths_share_the_load_up_to_the_limit() {
     assert_eq!(view.paths[1].standing, Standing::Multipath);
     assert_eq!(view.paths[2].standing, Standing::Candidate);
     assert_eq!(world.fib[&net(P)].len(), 2);
+    world.rib.set_max_paths(3);
+    world.settle();
+    assert_eq!(*world.fib[&net(P)], [hop(1), hop(2), hop(4)]);
     world.metric(address("10.0.0.2"), Some(5));
     world.settle();
     assert_eq!(*world.fib[&net(P)], [hop(1), hop(4)]);
@@ -494,7 +497,8 @@ fn a_lost_peers_routes_are_not_used_though_they_are_not_swept_yet() {
     for n in 1..=3 {
         world.up(n, external(n));
     }
-    let prefixes: Vec<IpNet> = (0..4000u32).map(|n| Ipv4Net::new((n << 8).into(), 24).unwrap().into()).collect();
+    let prefixes: Vec<IpNet> =
+        (0..4000u32).map(|n| Ipv4Net::new((n << 8).into(), 24).unwrap().into()).collect();
     for chunk in prefixes.chunks(500) {
         world.announce(1, chunk, &route(&[65001], "10.0.0.1"));
         world.announce(2, chunk, &route(&[65002, 7], "10.0.0.2"));
@@ -507,7 +511,8 @@ fn a_lost_peers_routes_are_not_used_though_they_are_not_swept_yet() {
     assert_eq!(world.rib.totals().paths[0], 8000 - 1024);
     // The peer comes back at once with one route; its old ones are as dead as before.
     world.up(1, external(1));
-    world.announce(1, &prefixes[3999..], &route(&[65001], "10.0.0.1"));
+    let outcome = world.announce(1, &prefixes[3999..], &route(&[65001], "10.0.0.1"));
+    assert_eq!(outcome.ipv4_accepted, 1, "a prefix limit does not count the dead");
     world.resolve();
     for n in [2, 3] {
         world.rib.refresh_out(id(n), Family::Ipv4, false);

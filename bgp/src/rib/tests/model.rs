@@ -507,7 +507,7 @@ impl Pair {
         for at in 0..prefixes().len() {
             self.world.rib.withdraw(prefixes()[at]);
         }
-        for n in (1..=5).chain([KEEPER]) {
+        for n in (1..=6).chain([KEEPER]) {
             self.world.down(n);
         }
         self.world.settle();
@@ -523,7 +523,7 @@ fn family_of(prefix: IpNet) -> Family {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let peer = || 1u8..6;
+    let peer = || 1u8..7;
     let some = || prop::collection::vec(0usize..7, 1..5);
     let family = || prop::sample::select(vec![Family::Ipv4, Family::Ipv6]);
     let med = || prop::sample::select(vec![None, Some(0), Some(5)]);
@@ -562,7 +562,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 /// All peers up to begin with: most steps do nothing without.
 fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
-    let ups = prop::collection::vec(0usize..4, 5)
+    let ups = prop::collection::vec(0usize..4, 6)
         .prop_map(|imports| (1u8..).zip(imports).map(|(n, import)| Step::Up(n, import)).collect::<Vec<_>>());
     (ups, prop::collection::vec(any_step(), 1..length)).prop_map(|(mut ups, steps)| {
         ups.extend(steps);

@@ -78,7 +78,13 @@ fn internal_peers_get_no_routes_of_internal_peers_and_others_unchanged() {
     learned.set_med(Some(5));
     world.announce(3, &[net(Q)], &learned);
     world.settle();
-    assert_eq!(world.routes(2).keys().collect::<Vec<_>>(), [&net(Q)]);
+    // Nor when they come later, or ask again.
+    world.up(4, internal(4));
+    world.rib.refresh_out(id(2), Family::Ipv4, false);
+    world.settle();
+    for n in [2, 4] {
+        assert_eq!(world.routes(n).keys().collect::<Vec<_>>(), [&net(Q)]);
+    }
     let inside = &world.routes(2)[&net(Q)];
     assert_eq!(inside.next_hop(), NextHop::V4([10, 0, 0, 3].into()));
     assert_eq!((inside.as_path().to_string(), inside.med()), ("65003".into(), Some(5)));

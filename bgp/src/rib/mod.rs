@@ -107,6 +107,8 @@ pub struct Rib {
     ipv6: LocRib<Ipv6Net>,
     import: Import,
     packing: Packing,
+    /// The family whose change for the kernel comes next, so that a large table of one does not hold up the other.
+    fib_turn: Family,
 }
 
 /// Runs a body for the table of a family.
@@ -134,6 +136,7 @@ impl Rib {
             ipv6: LocRib::default(),
             import: Import::default(),
             packing: Packing::default(),
+            fib_turn: Family::Ipv4,
         }
     }
 
@@ -392,10 +395,17 @@ impl Rib {
     }
 
     /// The next change for the kernel's table; `None` as next hops: the route goes. Learned routes only: where a
-    /// local route is best, the kernel is the business of whoever originated it.
+    /// local route is best, the kernel is the business of whoever originated it. Changes that have come to nothing are
+    /// passed over.
     pub fn next_fib_change(&mut self) -> Option<(IpNet, Option<NextHops>)> {
-        let shared = &mut self.shared;
-        self.ipv4.next_fib_change(shared).or_else(|| self.ipv6.next_fib_change(shared))
+        let (ipv4, ipv6, shared) = (&mut self.ipv4, &mut self.ipv6, &mut self.shared);
+        if self.fib_turn == Family::Ipv4 {
+            self.fib_turn = Family::Ipv6;
+            ipv4.next_fib_change(shared).or_else(|| ipv6.next_fib_change(shared))
+        } else {
+            self.fib_turn = Family::Ipv4;
+            ipv6.next_fib_change(shared).or_else(|| ipv4.next_fib_change(shared))
+        }
     }
 
     /// Writes UPDATEs for a peer into `out`: until `budget` octets are there or nothing is left, in whole messages.

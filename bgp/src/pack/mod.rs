@@ -1,0 +1,1 @@
+//! The dirty set of an Adj-RIB-Out → UPDATE messages.

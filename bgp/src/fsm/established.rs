@@ -9,7 +9,7 @@ use super::{
 use crate::wire::Notification;
 
 /// A session that is up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Established {
     /// The connection that carries it.
     pub conn: ConnId,

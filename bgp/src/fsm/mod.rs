@@ -206,7 +206,7 @@ impl Refused {
 }
 
 /// The state machine of one peer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fsm {
     settings: Settings,
     phase: Phase,
@@ -223,7 +223,7 @@ pub struct Fsm {
 }
 
 /// The states, grouped by the data they own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     Idle(Idle),
     /// Connect, Active, OpenSent, OpenConfirm.

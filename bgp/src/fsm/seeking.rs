@@ -9,20 +9,20 @@ use super::{
 use crate::wire::{Notification, Open};
 
 /// At most one connection per direction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Seeking {
     dialled: Option<Link>,
     accepted: Option<Link>,
 }
 
 /// A connection on its way to Established.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Link {
     conn: ConnId,
     stage: Stage,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stage {
     /// TCP is not there yet.
     Dialling,
@@ -132,7 +132,7 @@ impl Fsm {
                     self.promote(side, now);
                 }
             }
-            Event::Expired(Timer::Hold(side)) if self.link(side).is_some() => {
+            Event::Expired(Timer::Hold(side)) if self.link(side).is_some_and(Link::is_open) => {
                 self.give_up(side, Cause::Sent(hold_timer_expired()), now);
             }
             Event::Expired(Timer::Keepalive(side)) => {
@@ -142,10 +142,10 @@ impl Fsm {
                     self.set_keepalive(side, interval, now);
                 }
             }
-            Event::Dialled(conn) => {
-                if self.link(Side::Dialled).is_some_and(|link| link.conn == conn && !link.is_open()) {
-                    self.open_link(Side::Dialled, conn, now);
-                }
+            Event::Dialled(conn)
+                if self.link(Side::Dialled).is_some_and(|link| link.conn == conn && !link.is_open()) =>
+            {
+                self.open_link(Side::Dialled, conn, now);
             }
             Event::Failed(conn, reason) => {
                 if let Some(side) = self.side_of(conn) {
@@ -273,16 +273,15 @@ impl Fsm {
     fn transport_failed(&mut self, side: Side, reason: String, now: Instant) {
         let Some(state) = self.link(side).map(Link::state) else { return };
         self.dials_failed = self.dials_failed.saturating_add(1);
-        match state {
-            State::OpenConfirm => self.give_up(side, Cause::Transport(reason), now),
-            // Connect goes to Idle by the letter of the RFC, where nobody may connect to us;
-            // as everybody else we listen, as OpenSent does by the letter too.
-            _ => {
-                self.drop_link(side, Cause::Transport(reason));
-                if !self.carry_on(now) && self.links().all(|link| link.is_none()) {
-                    self.listen(now);
-                }
-            }
+        if state == State::OpenConfirm {
+            self.give_up(side, Cause::Transport(reason), now);
+            return;
+        }
+        // Connect goes to Idle by the letter of the RFC, where nobody may connect to us;
+        // as everybody else we listen, as OpenSent does by the letter too.
+        self.drop_link(side, Cause::Transport(reason));
+        if !self.carry_on(now) && self.is_alone() {
+            self.listen(now);
         }
     }
 
@@ -294,7 +293,7 @@ impl Fsm {
             Cause::Received(Notification { code: cease::CEASE, subcode: cease::COLLISION, .. })
         );
         self.drop_link(side, cause);
-        if !self.carry_on(now) && self.links().all(|link| link.is_none()) {
+        if !self.carry_on(now) && self.is_alone() {
             self.hold_idle(now, !collided);
         }
     }
@@ -339,8 +338,9 @@ impl Fsm {
         }
     }
 
-    fn links(&self) -> impl Iterator<Item = Option<&Link>> {
-        Side::BOTH.into_iter().map(|side| self.link(side))
+    /// No connection is left.
+    fn is_alone(&self) -> bool {
+        Side::BOTH.into_iter().all(|side| self.link(side).is_none())
     }
 
     fn side_of(&self, conn: ConnId) -> Option<Side> {

@@ -56,7 +56,7 @@ pub use negotiate::{Negotiated, RemoteAs, Settings};
 pub use random::Random;
 pub use timer::{Side, Timer};
 
-use crate::wire::{Notification, Open};
+use crate::wire::{Notification, Open, Session};
 use seeking::Seeking;
 use timer::Timers;
 
@@ -290,6 +290,18 @@ impl Fsm {
             Phase::Seeking(seeking) => seeking.side_of(conn).is_some(),
             Phase::Established(established) => established.conn == conn,
         }
+    }
+
+    /// What the codec must know of a connection: what its OPENs agreed on, once both are there.
+    pub fn session(&self, conn: ConnId) -> Session {
+        let negotiated = match &self.phase {
+            Phase::Idle(_) => None,
+            Phase::Seeking(seeking) => seeking.negotiated(conn),
+            Phase::Established(established) => {
+                (established.conn == conn).then_some(&established.negotiated)
+            }
+        };
+        negotiated.map_or_else(Session::before_open, |negotiated| negotiated.session)
     }
 
     /// The next thing to be done.

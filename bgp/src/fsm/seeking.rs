@@ -73,6 +73,14 @@ impl Seeking {
         Side::BOTH.into_iter().filter_map(|side| self.link(side)).map(|link| (link.conn, link.is_open()))
     }
 
+    /// What the OPENs of a connection agreed on, once both are there.
+    pub(super) fn negotiated(&self, conn: ConnId) -> Option<&Negotiated> {
+        match &self.link(self.side_of(conn)?)?.stage {
+            Stage::OpenConfirm { negotiated, .. } => Some(negotiated),
+            Stage::Dialling | Stage::OpenSent => None,
+        }
+    }
+
     fn link(&self, side: Side) -> Option<&Link> {
         match side {
             Side::Dialled => self.dialled.as_ref(),

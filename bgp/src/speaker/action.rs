@@ -43,12 +43,6 @@ pub enum Action {
         /// On this connection.
         conn: ConnId,
     },
-    /// [`super::Speaker::receive`] stopped for fairness or because the session could not take more: call it again with
-    /// what is left, even if nothing new arrives.
-    Readable {
-        /// On this connection.
-        conn: ConnId,
-    },
     /// The way to this next hop is of interest: tell [`super::Speaker::next_hop`] now and whenever it changes.
     Watch(IpAddr),
     /// Of no interest any more.
@@ -85,7 +79,7 @@ pub enum PeerEventKind {
     /// A connection failed before it was Established. Repeats with every attempt while a peer is away.
     AttemptFailed(Cause),
     /// A connection from the peer was refused.
-    Refused(Refusal),
+    Refused(RefusalReason),
     /// The prefix limit ended the session.
     PrefixLimit {
         /// Of this family.

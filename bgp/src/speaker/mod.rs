@@ -6,39 +6,52 @@
 //!
 //! # The contract with the I/O layer
 //!
-//! - After every call that takes `now`, drain [`Speaker::poll_action`], and wake up at [`Speaker::next_timeout`].
+//! - After every call, drain [`Speaker::poll_action`], and wake up at [`Speaker::next_timeout`], which may be at once.
 //! - Listen before [`Speaker::new`]: peers that restart dial at once.
 //! - On [`Action::Writable`], call [`Speaker::transmit`] whenever the socket has taken what was produced before, until it
 //!   returns `false`. Nothing is queued here: what is not asked for is not made, so a peer that reads slowly
 //!   costs no memory. The Send Hold Timer (RFC 9687) runs from one call to the next.
 //! - Call [`Speaker::receive`] with what was read; what it leaves in the buffer belongs in front of what is read next.
-//! - Run [`Speaker::work`] when there is nothing else to do, until it returns `false`.
+//! - Run [`Speaker::work`] when there is nothing else to do, until it returns `false`, and again after any other call.
 
 mod action;
 mod config;
 mod impact;
+mod peer;
+mod receive;
+mod reconfigure;
+mod session;
 mod status;
+#[cfg(test)]
+mod tests;
+mod transmit;
 
 use std::{
+    collections::VecDeque,
     net::{IpAddr, SocketAddr},
     time::Instant,
 };
 
 pub use action::{Action, PeerEvent, PeerEventKind, Refusal, RefusalReason};
-use bytes::BytesMut;
 pub use config::{Config, OwnAddresses, PeerAddress, PeerConfig, Secret, Transport};
 pub use impact::Impact;
 use ipnet::IpNet;
 pub use status::{MessageCounts, Messages, PeerStatus};
 
+use crate::fsm::{Event, Random};
 pub use crate::fsm::{Cause, Cease, ConnId, Idle, Negotiated, Refused, RemoteAs, State};
-use crate::rib::{AdjacentRoute, Cursor, NextHops, Page, RouteView};
+use crate::rib::{AdjacentRoute, Cursor, NextHops, Page, Rib, RouteView};
 pub use crate::rib::{Origination, PeerId};
+use peer::{Conn, Peer};
+use reconfigure::rib_config;
+
+/// How many destinations one call of [`Speaker::work`] looks at.
+const WORK_SLICE: usize = 4096;
 
 /// How to reset a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// End it, tell the peer why (may be empty), and start afresh.
+    /// End it, tell the peer why (may be empty), and start afresh. Also ends the pause after a prefix limit.
     Hard(String),
     /// Ask the peer for its routes again; a hard reset where it cannot do that.
     SoftIn,
@@ -49,140 +62,203 @@ pub enum Reset {
 /// A BGP speaker.
 #[derive(Debug)]
 pub struct Speaker {
+    /// Without the peers, which have their own.
     config: Config,
+    /// By [`PeerId`], which are not used again.
+    peers: Vec<Option<Box<Peer>>>,
+    /// In the order of the configuration.
+    order: Vec<PeerId>,
+    rib: Rib,
+    actions: VecDeque<Action>,
+    random: Random,
 }
 
-#[allow(missing_docs, unused_variables, clippy::unimplemented)]
 impl Speaker {
     /// A speaker that has just started its peers. `seed` is for jitter alone.
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
-        unimplemented!()
-    }
-
-    /// Takes another configuration into use and says what that did to each peer. Sessions that need not change are not
-    /// touched: not a message is sent.
-    pub fn reconfigure(&mut self, config: Config, now: Instant) -> Vec<(String, Impact)> {
-        unimplemented!()
-    }
-
-    /// What [`Self::reconfigure`] would do.
-    pub fn plan(&self, config: &Config) -> Vec<(String, Impact)> {
-        unimplemented!()
+        let mut speaker = Self {
+            rib: Rib::new(rib_config(&config)),
+            config: Config { peers: Vec::new(), ..config },
+            peers: Vec::new(),
+            order: Vec::new(),
+            actions: VecDeque::new(),
+            random: Random::new(seed),
+        };
+        for peer in config.peers {
+            let id = speaker.add_peer(peer, now);
+            speaker.order.push(id);
+        }
+        speaker
     }
 
     /// When [`Self::handle_timeout`] must be called.
     pub fn next_timeout(&self) -> Option<Instant> {
-        unimplemented!()
+        let refreshes = self.peers().flat_map(|peer| peer.refreshing).flatten();
+        self.peers().filter_map(|peer| peer.fsm.next_timeout()).chain(refreshes).min()
     }
 
     /// Handles the timers that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        unimplemented!()
+        for index in 0..self.peers.len() {
+            let id = PeerId(index as u32);
+            let Some((peer, rib)) = self.peer_and_rib(id) else { continue };
+            let families = [crate::wire::Family::Ipv4, crate::wire::Family::Ipv6];
+            for (deadline, family) in peer.refreshing.iter_mut().zip(families) {
+                if deadline.take_if(|at| *at <= now).is_some() {
+                    rib.end_refresh(id, family);
+                }
+            }
+            peer.fsm.handle_timeout(now);
+            self.carry_out(id, now);
+        }
     }
 
     /// The next thing for the I/O layer to do.
     pub fn poll_action(&mut self) -> Option<Action> {
-        unimplemented!()
+        if self.actions.is_empty() {
+            while let Some(id) = self.rib.next_pending_peer() {
+                if let Some(conn) = self.peer(id).and_then(|peer| peer.fsm.established()).map(|e| e.conn) {
+                    self.wake(conn);
+                }
+            }
+            if let Some((address, needed)) = self.rib.next_watch_change() {
+                let action = if needed { Action::Watch(address) } else { Action::Unwatch(address) };
+                self.actions.push_back(action);
+            }
+        }
+        self.actions.pop_front()
     }
 
     /// [`Action::Connect`] succeeded.
     pub fn connected(&mut self, conn: ConnId, local: SocketAddr, remote: SocketAddr, now: Instant) {
-        unimplemented!()
+        if let Some(known) = self.conn_mut(conn) {
+            known.ends = Some((local, remote));
+            self.drive(peer_of(conn), Event::Dialled(conn), now);
+        }
     }
 
     /// [`Action::Connect`] did not succeed.
     pub fn connect_failed(&mut self, conn: ConnId, reason: String, now: Instant) {
-        unimplemented!()
-    }
-
-    /// Somebody connected to us.
-    pub fn accept(&mut self, local: SocketAddr, remote: SocketAddr, now: Instant) -> Result<ConnId, Refusal> {
-        unimplemented!()
-    }
-
-    /// Takes whole messages from the front of `buf` and leaves the rest.
-    pub fn receive(&mut self, conn: ConnId, buf: &mut BytesMut, now: Instant) {
-        unimplemented!()
+        self.drive(peer_of(conn), Event::Failed(conn, reason), now);
     }
 
     /// The peer closed, or the connection broke.
     pub fn closed(&mut self, conn: ConnId, reason: String, now: Instant) {
-        unimplemented!()
+        self.drive(peer_of(conn), Event::Failed(conn, reason), now);
     }
 
-    /// Appends about `budget` octets of messages to `out` and returns whether there is more.
-    pub fn transmit(&mut self, conn: ConnId, out: &mut BytesMut, budget: usize, now: Instant) -> bool {
-        unimplemented!()
+    /// Somebody connected to us. A refusal is not only an error: its farewell wants to be sent.
+    pub fn accept(&mut self, local: SocketAddr, remote: SocketAddr, now: Instant) -> Result<ConnId, Refusal> {
+        let refuse = |reason, cease: Cease| {
+            Err(Refusal { reason, farewell: session::encoded(&cease.notification()) })
+        };
+        let Some(peer) = self.peers().find(|peer| peer.config.address.matches(remote)) else {
+            return refuse(RefusalReason::UnknownPeer, Cease::ConnectionRejected);
+        };
+        let id = peer.id;
+        if peer.config.transport.local_address.is_some_and(|address| address != local.ip().to_canonical()) {
+            return refuse(RefusalReason::LocalAddress, Cease::ConnectionRejected);
+        }
+        let Some(peer) = self.peer_mut(id) else {
+            return refuse(RefusalReason::UnknownPeer, Cease::ConnectionRejected);
+        };
+        let accepted = peer.fsm.accept(now);
+        if let Ok(conn) = accepted {
+            peer.conns.push(Conn { ends: Some((local, remote)), ..Conn::new(conn) });
+        }
+        self.carry_out(id, now);
+        accepted.or_else(|refused| {
+            let refusal = refuse(RefusalReason::Session(refused), refused.cease());
+            if let Err(refusal) = &refusal {
+                self.event(id, PeerEventKind::Refused(refusal.reason));
+            }
+            refusal
+        })
     }
 
     /// Does a slice of what can wait; returns whether more is left.
-    pub fn work(&mut self, now: Instant) -> bool {
-        unimplemented!()
+    pub fn work(&mut self) -> bool {
+        self.rib.work(WORK_SLICE)
     }
 
     /// Originates a route, or changes what it carries.
     pub fn originate(&mut self, prefix: IpNet, origination: &Origination) {
-        unimplemented!()
+        self.rib.originate(prefix, origination);
     }
 
     /// Withdraws an originated route.
     pub fn withdraw(&mut self, prefix: IpNet) {
-        unimplemented!()
+        self.rib.withdraw(prefix);
     }
 
     /// The metric of the way to a watched next hop; `None`: there is none.
     pub fn next_hop(&mut self, address: IpAddr, metric: Option<u32>) {
-        unimplemented!()
+        self.rib.next_hop(address, metric);
     }
 
     /// The next change for the kernel's table; `None` as next hops: the learned route goes.
     pub fn next_route_change(&mut self) -> Option<(IpNet, Option<NextHops>)> {
-        unimplemented!()
-    }
-
-    /// The peers, in the order of the configuration.
-    pub fn peers(&self) -> impl Iterator<Item = PeerStatus> {
-        std::iter::empty()
+        self.rib.next_fib_change()
     }
 
     /// The peer of that name.
     pub fn peer_id(&self, name: &str) -> Option<PeerId> {
-        unimplemented!()
+        self.peers().find(|peer| &*peer.name == name).map(|peer| peer.id)
     }
 
     /// A page of the Loc-RIB, each path with the reason why it is best or not.
     pub fn routes(&self, cursor: Cursor, limit: usize) -> Page<RouteView> {
-        unimplemented!()
+        self.rib.routes(cursor, limit)
     }
 
     /// One destination of the Loc-RIB.
     pub fn route(&self, prefix: IpNet) -> Option<RouteView> {
-        unimplemented!()
+        self.rib.route(prefix)
     }
 
     /// The most specific usable destination for an address.
     pub fn lookup(&self, address: IpAddr) -> Option<RouteView> {
-        unimplemented!()
+        self.rib.lookup(address)
     }
 
     /// A page of what a peer announced and the import policy accepted.
     pub fn received(&self, peer: PeerId, cursor: Cursor, limit: usize) -> Page<AdjacentRoute> {
-        unimplemented!()
+        self.rib.received(peer, cursor, limit)
     }
 
     /// A page of what a peer was sent.
     pub fn advertised(&self, peer: PeerId, cursor: Cursor, limit: usize) -> Page<AdjacentRoute> {
-        unimplemented!()
+        self.rib.advertised(peer, cursor, limit)
     }
 
-    /// Resets a session.
-    pub fn reset(&mut self, peer: PeerId, reset: Reset, now: Instant) {
-        unimplemented!()
+    fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().flatten().map(|peer| &**peer)
     }
 
-    /// Shuts all sessions down, telling the peers why (may be empty). Nothing starts again before
-    /// [`Self::reconfigure`].
-    pub fn stop(&mut self, communication: &str, now: Instant) {
-        unimplemented!()
+    fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get(id.0 as usize)?.as_deref()
     }
+
+    fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        self.peers.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+
+    fn peer_and_rib(&mut self, id: PeerId) -> Option<(&mut Peer, &mut Rib)> {
+        Some((self.peers.get_mut(id.0 as usize)?.as_deref_mut()?, &mut self.rib))
+    }
+
+    /// The peer of a connection that has not been given up.
+    fn peer_of_conn(&mut self, conn: ConnId) -> Option<(&mut Peer, &mut Rib)> {
+        let (peer, rib) = self.peer_and_rib(peer_of(conn))?;
+        peer.fsm.owns(conn).then_some((peer, rib))
+    }
+
+    fn conn_mut(&mut self, conn: ConnId) -> Option<&mut Conn> {
+        self.peer_mut(peer_of(conn))?.conn(conn)
+    }
+}
+
+/// The peer that a connection belongs to: the upper half of its number.
+fn peer_of(conn: ConnId) -> PeerId {
+    PeerId((conn.0 >> 32) as u32)
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use super::PeerAddress;
+use super::{PeerAddress, Speaker, peer::Record};
 use crate::{
     fsm::{Cause, Idle, Negotiated, RemoteAs, State},
     rib::{FamilyCounters, PeerId},
@@ -80,4 +80,61 @@ pub struct MessageCounts {
     pub keepalive: u64,
     /// ROUTE-REFRESH.
     pub route_refresh: u64,
+}
+
+impl MessageCounts {
+    /// Counts a message of that IANA type.
+    pub(super) fn count(&mut self, kind: u8) {
+        match kind {
+            1 => self.open += 1,
+            2 => self.update += 1,
+            3 => self.notification += 1,
+            4 => self.keepalive += 1,
+            5 => self.route_refresh += 1,
+            _ => {}
+        }
+    }
+}
+
+impl Speaker {
+    /// The peers, in the order of the configuration.
+    pub fn neighbors(&self) -> impl Iterator<Item = PeerStatus> {
+        self.order.iter().filter_map(|id| self.neighbor(*id))
+    }
+
+    /// One peer.
+    pub fn neighbor(&self, id: PeerId) -> Option<PeerStatus> {
+        let peer = self.peer(id)?;
+        let Record { since, ref last_error, established_count, flaps, messages, update_errors, .. } = peer.record;
+        let established = peer.fsm.established();
+        let ends = peer.established_conn().and_then(|conn| conn.ends);
+        let families = established.map(|e| e.negotiated.session.families).unwrap_or_default();
+        Some(PeerStatus {
+            id,
+            name: peer.name.clone(),
+            description: peer.config.description.clone(),
+            address: peer.config.address,
+            remote_as: peer.config.remote_as,
+            asn: established.map(|e| e.negotiated.open.asn),
+            local_as: peer.fsm.settings().local_as,
+            state: peer.fsm.state(),
+            idle: peer.fsm.idle(),
+            shutdown: peer.config.shutdown.clone(),
+            since,
+            local: ends.map(|(local, _)| local),
+            remote: ends.map(|(_, remote)| remote),
+            negotiated: established.map(|e| e.negotiated.clone()),
+            last_error: last_error.clone(),
+            established_count,
+            flaps,
+            dials: peer.fsm.dials(),
+            next_retry: peer.fsm.next_retry(),
+            messages,
+            update_errors,
+            families: families
+                .iter()
+                .filter_map(|family| Some((family, self.rib.counters(id, family)?)))
+                .collect(),
+        })
+    }
 }

@@ -1,0 +1,143 @@
+//! From the state machine's outputs to the tables and the I/O layer.
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    Action, PeerEvent, PeerEventKind, Speaker,
+    peer::{Conn, Peer},
+    transmit::count_sent,
+};
+use crate::{
+    fsm::{Cause, ConnId, Event, Output},
+    rib::PeerId,
+    wire::Notification,
+};
+
+impl Speaker {
+    /// Gives an event to a peer's state machine and does what that asks for.
+    pub(super) fn drive(&mut self, id: PeerId, event: Event, now: Instant) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.fsm.handle(event, now);
+            self.carry_out(id, now);
+        }
+    }
+
+    /// Does what a peer's state machine asks for.
+    pub(super) fn carry_out(&mut self, id: PeerId, now: Instant) {
+        while let Some(output) = self.peer_mut(id).and_then(|peer| peer.fsm.poll()) {
+            match output {
+                Output::Dial(conn) => self.dial(id, conn),
+                Output::SendOpen(conn, open) => {
+                    if let Some(conn) = self.conn_mut(conn) {
+                        conn.control.open = Some(open);
+                    }
+                    self.wake(conn);
+                }
+                Output::SendKeepalive(conn) => {
+                    if let Some(conn) = self.conn_mut(conn) {
+                        conn.control.keepalive = true;
+                    }
+                    self.wake(conn);
+                }
+                Output::Close(conn, notification) => self.close(id, conn, notification),
+                Output::Up(conn) => self.session_up(id, conn, now),
+                Output::Down(cause) => self.session_down(id, cause, now),
+                Output::Attempt(cause) => {
+                    if let Some(peer) = self.peer_mut(id) {
+                        peer.record.last_error = Some((now, cause.clone()));
+                        // A collision is no error: the other connection lives, or has told its own story.
+                        let collision = matches!(&cause, Cause::Sent(n) | Cause::Received(n) if is_collision(n));
+                        if !collision {
+                            self.event(id, PeerEventKind::AttemptFailed(cause));
+                        }
+                    }
+                    self.forget_lost(id);
+                }
+            }
+        }
+    }
+
+    /// Tells the I/O layer that there is something to transmit, once.
+    pub(super) fn wake(&mut self, id: ConnId) {
+        let Some(conn) = self.conn_mut(id) else { return };
+        if !std::mem::replace(&mut conn.announced, true) {
+            self.actions.push_back(Action::Writable { conn: id });
+        }
+    }
+
+    pub(super) fn event(&mut self, id: PeerId, kind: PeerEventKind) {
+        if let Some(peer) = self.peer(id) {
+            let event = PeerEvent { peer: id, name: peer.name.clone(), kind };
+            self.actions.push_back(Action::Event(event));
+        }
+    }
+
+    fn dial(&mut self, id: PeerId, conn: ConnId) {
+        let Some(peer) = self.peer_mut(id) else { return };
+        peer.conns.push(Conn::new(conn));
+        let transport = peer.config.transport.clone();
+        let remote = peer.config.address.socket(transport.port);
+        self.actions.push_back(Action::Connect { peer: id, conn, remote, transport });
+    }
+
+    fn close(&mut self, id: PeerId, conn: ConnId, notification: Option<Notification>) {
+        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(index) = peer.conns.iter().position(|c| c.id == conn) else { return };
+        let mut closing = peer.conns.swap_remove(index);
+        let mut farewell = BytesMut::new();
+        if let Some(notification) = notification {
+            // What was pending goes first: a NOTIFICATION says more to a peer that has seen our OPEN.
+            closing.control.write(&mut farewell);
+            notification.encode(&mut farewell);
+            count_sent(&farewell, &mut peer.record.messages.sent);
+        }
+        self.actions.push_back(Action::Close { conn, farewell: farewell.freeze() });
+    }
+
+    fn session_up(&mut self, id: PeerId, conn: ConnId, now: Instant) {
+        let Some(peer) = self.peer_mut(id) else { return };
+        let (Some(established), Some(config), Some((local, remote))) =
+            (peer.fsm.established(), peer.rib_config(), peer.established_conn().and_then(|c| c.ends))
+        else {
+            return;
+        };
+        let negotiated = Box::new(established.negotiated.clone());
+        peer.record.since = Some(now);
+        peer.record.established_count += 1;
+        self.rib.peer_up(id, config);
+        self.event(id, PeerEventKind::Up { negotiated, local, remote });
+        self.wake(conn);
+    }
+
+    fn session_down(&mut self, id: PeerId, cause: Cause, now: Instant) {
+        let Some(peer) = self.peer_mut(id) else { return };
+        peer.record.since = Some(now);
+        peer.record.flaps += 1;
+        peer.record.last_error = Some((now, cause.clone()));
+        peer.refreshing = [None; 2];
+        self.rib.peer_down(id);
+        self.event(id, PeerEventKind::Down(cause));
+        self.forget_lost(id);
+    }
+
+    /// Forgets connections that broke by themselves: the I/O layer knows about those.
+    fn forget_lost(&mut self, id: PeerId) {
+        if let Some(Peer { conns, fsm, .. }) = self.peer_mut(id) {
+            conns.retain(|conn| fsm.owns(conn.id));
+        }
+    }
+}
+
+/// Cease, Connection Collision Resolution (RFC 4486).
+fn is_collision(notification: &Notification) -> bool {
+    (notification.code, notification.subcode) == (6, 7)
+}
+
+/// A message by itself.
+pub(super) fn encoded(notification: &Notification) -> Bytes {
+    let mut octets = BytesMut::new();
+    notification.encode(&mut octets);
+    octets.freeze()
+}

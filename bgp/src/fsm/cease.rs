@@ -1,15 +1,9 @@
 //! Reasons for which we end a session, and the NOTIFICATIONs they become.
 
-use crate::wire::{Family, Notification};
+use crate::wire::{Family, Notification, iana::cease};
 
-/// NOTIFICATION error code "Finite State Machine Error".
-pub(super) const FSM_ERROR: u8 = 5;
-/// NOTIFICATION error code "Cease".
-pub(super) const CEASE: u8 = 6;
-/// Cease subcode "Connection Collision Resolution".
-pub(super) const COLLISION: u8 = 7;
-
-/// A reason to end a session on purpose: the subcodes of Cease (RFC 4486, RFC 8538) with what they carry.
+/// A reason to end a session on purpose: the subcodes of Cease (RFC 4486, RFC 8538, RFC 9384) with what
+/// they carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cease {
     /// 1: the peer announced more prefixes than it may.
@@ -35,56 +29,26 @@ pub enum Cease {
     OutOfResources,
     /// 9: the session ends and routes must not be kept by graceful restart (RFC 8538). Carries the real reason.
     HardReset(Box<Notification>),
+    /// 10: BFD says that the way to the peer is gone.
+    BfdDown,
 }
 
 impl Cease {
     /// The message that says so.
     pub fn notification(&self) -> Notification {
-        let (subcode, data) = match self {
-            Self::MaxPrefixes { family, limit } => {
-                // RFC 4486 section 4: AFI, SAFI, upper bound.
-                let mut data = family_octets(*family).to_vec();
-                data.extend(limit.to_be_bytes());
-                (1, data)
-            }
-            Self::AdminShutdown(text) => (2, communication(text)),
-            Self::PeerDeconfigured => (3, Vec::new()),
-            Self::AdminReset(text) => (4, communication(text)),
-            Self::ConnectionRejected => (5, Vec::new()),
-            Self::OtherConfigurationChange => (6, Vec::new()),
-            Self::ConnectionCollision => (COLLISION, Vec::new()),
-            Self::OutOfResources => (8, Vec::new()),
-            Self::HardReset(inner) => {
-                // RFC 8538 section 3.1: the encapsulated NOTIFICATION's code, subcode and data.
-                let mut data = vec![inner.code, inner.subcode];
-                data.extend(&inner.data);
-                (9, data)
-            }
-        };
-        Notification { code: CEASE, subcode, data }
+        match self {
+            Self::MaxPrefixes { family, limit } => Notification::maximum_prefixes(*family, *limit),
+            Self::AdminShutdown(why) => Notification::administrative_shutdown(why),
+            Self::PeerDeconfigured => Notification::cease(cease::PEER_DECONFIGURED),
+            Self::AdminReset(why) => Notification::administrative_reset(why),
+            Self::ConnectionRejected => Notification::cease(cease::CONNECTION_REJECTED),
+            Self::OtherConfigurationChange => Notification::cease(cease::OTHER_CONFIGURATION_CHANGE),
+            Self::ConnectionCollision => Notification::cease(cease::CONNECTION_COLLISION),
+            Self::OutOfResources => Notification::cease(cease::OUT_OF_RESOURCES),
+            Self::HardReset(inner) => (**inner).clone().into_hard_reset(),
+            Self::BfdDown => Notification::cease(cease::BFD_DOWN),
+        }
     }
-}
-
-/// AFI and SAFI as on the wire.
-fn family_octets(family: Family) -> [u8; 3] {
-    match family {
-        Family::Ipv4 => [0, 1, 1],
-        Family::Ipv6 => [0, 2, 1],
-    }
-}
-
-/// The shutdown communication of RFC 9003 section 2: a length octet and UTF-8, cut at a character.
-fn communication(text: &str) -> Vec<u8> {
-    let mut end = text.len().min(255);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    if end == 0 {
-        return Vec::new();
-    }
-    let mut data = vec![end as u8];
-    data.extend(&text.as_bytes()[..end]);
-    data
 }
 
 #[cfg(test)]

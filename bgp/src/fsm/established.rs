@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Cause, ConnId, Event, Fsm, Negotiated, Output, Phase, Received, SEND_HOLD, Side, State, Timer,
-    hold_timer_expired, send_hold_timer_expired, unexpected,
+    send_hold_timer_expired, unexpected,
 };
 use crate::wire::Notification;
 
@@ -53,13 +53,15 @@ impl Fsm {
                     self.set_hold(side, hold_time, now);
                 }
                 Received::Notification(n) => self.down(Cause::Received(n), now),
-                Received::Open(_) => self.down(Cause::Sent(unexpected(State::Established)), now),
+                message @ Received::Open(_) => {
+                    self.down(Cause::Sent(unexpected(State::Established, &message)), now);
+                }
             },
             Event::Malformed(from, n) if from == conn => self.down(Cause::Sent(n), now),
             Event::Failed(from, reason) if from == conn => self.down(Cause::Transport(reason), now),
             Event::Sent(on) if on == conn => self.restart_send_hold(now),
             Event::Expired(Timer::Hold(of)) if of == side => {
-                self.down(Cause::Sent(hold_timer_expired()), now);
+                self.down(Cause::Sent(Notification::hold_timer_expired()), now);
             }
             Event::Expired(Timer::SendHold) => self.down(Cause::Sent(send_hold_timer_expired()), now),
             Event::Expired(Timer::Keepalive(of)) if of == side => {
@@ -89,15 +91,5 @@ impl Fsm {
         }
         self.outputs.push_back(Output::Down(cause));
         self.hold_idle(now, true);
-    }
-}
-
-impl Cause {
-    /// The NOTIFICATION that must still go out.
-    pub(super) fn farewell(&self) -> Option<Notification> {
-        match self {
-            Self::Sent(n) => Some(n.clone()),
-            Self::Received(_) | Self::Transport(_) => None,
-        }
     }
 }

@@ -37,6 +37,7 @@
 
 mod cease;
 mod established;
+mod event;
 mod negotiate;
 mod random;
 mod seeking;
@@ -46,17 +47,20 @@ mod timer;
 
 use std::{
     collections::VecDeque,
-    fmt,
     time::{Duration, Instant},
 };
 
 pub use cease::Cease;
 pub use established::Established;
+pub use event::{Cause, ConnId, Event, Output, Received, Refused, State};
 pub use negotiate::{Negotiated, RemoteAs, Settings};
 pub use random::Random;
 pub use timer::{Side, Timer};
 
-use crate::wire::{Notification, Open, Session};
+use crate::wire::{
+    Notification, Session,
+    iana::{error_code, fsm_error, message_type},
+};
 use seeking::Seeking;
 use timer::Timers;
 
@@ -72,138 +76,6 @@ pub const FIRST_RETRY: Duration = Duration::from_secs(1);
 pub const MAX_IDLE_HOLD: Duration = Duration::from_mins(1);
 /// A session that lived this long is not held against the peer.
 pub const STABLE: Duration = Duration::from_mins(1);
-
-/// A transport connection, unique within a speaker and never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u64);
-
-impl fmt::Display for ConnId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0 >> 32, self.0 & 0xffff_ffff)
-    }
-}
-
-/// The states of RFC 4271 section 8.2.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
-    /// No connection is accepted or made.
-    Idle,
-    /// A dial is under way.
-    Connect,
-    /// Waiting for the peer to dial, or for the time to do so.
-    Active,
-    /// Connected, our OPEN is sent.
-    OpenSent,
-    /// OPENs exchanged, waiting for a KEEPALIVE.
-    OpenConfirm,
-    /// UPDATEs may flow.
-    Established,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Idle => "Idle",
-            Self::Connect => "Connect",
-            Self::Active => "Active",
-            Self::OpenSent => "OpenSent",
-            Self::OpenConfirm => "OpenConfirm",
-            Self::Established => "Established",
-        })
-    }
-}
-
-/// What can happen to a session. The numbers are those of RFC 4271 section 8.1; 17 (accepted) is [`Fsm::accept`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// 1: ManualStart (4, 5 when passive).
-    Start,
-    /// 2: ManualStop, telling the peer why.
-    Stop(Cease),
-    /// 2, then 1: the operator, or a new configuration, wants a fresh session.
-    Restart(Cease),
-    /// 8: AutomaticStop. The prefix limit: stays Idle for `prefix_limit_restart`.
-    Suspend(Cease),
-    /// 8: AutomaticStop. Something is wrong that a fresh session may cure; damped as any failure.
-    Abort(Cease),
-    /// 9, 10, 11, 13 and RFC 9687's 29: a timer went off. [`Fsm::handle_timeout`] makes these.
-    Expired(Timer),
-    /// 16: our dial succeeded.
-    Dialled(ConnId),
-    /// 18: the connection could not be made, or broke, or was closed by the peer.
-    Failed(ConnId, String),
-    /// 19, 24 to 27: a message that is well-formed.
-    Received(ConnId, Received),
-    /// 21, 22, 28: a message that is not, and what the peer is to be told.
-    Malformed(ConnId, Notification),
-    /// The connection took octets of ours (RFC 9687).
-    Sent(ConnId),
-}
-
-/// A message as the state machine sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// 19.
-    Open(Box<Open>),
-    /// 26.
-    Keepalive,
-    /// 27.
-    Update,
-    /// RFC 2918.
-    RouteRefresh,
-    /// 24, 25.
-    Notification(Notification),
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Open a connection to the peer.
-    Dial(ConnId),
-    /// Send this OPEN.
-    SendOpen(ConnId, Box<Open>),
-    /// Send a KEEPALIVE.
-    SendKeepalive(ConnId),
-    /// Send the NOTIFICATION, if there is one, and close. Nothing that happens to this connection matters any more.
-    /// Does not come for a connection that is known to be gone ([`Event::Failed`]).
-    Close(ConnId, Option<Notification>),
-    /// Established: [`Fsm::established`] tells what was negotiated.
-    Up(ConnId),
-    /// No longer Established.
-    Down(Cause),
-    /// A connection ended before it was Established, or could not be made.
-    Attempt(Cause),
-}
-
-/// Why a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// We sent this.
-    Sent(Notification),
-    /// The peer sent this.
-    Received(Notification),
-    /// The transport failed.
-    Transport(String),
-}
-
-/// Why a connection is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The session is shut down, or held Idle.
-    Idle,
-    /// The session is Established (RFC 4271 section 6.8).
-    Collision,
-}
-
-impl Refused {
-    /// What to tell the one who dialled.
-    pub fn cease(self) -> Cease {
-        match self {
-            Self::Idle => Cease::ConnectionRejected,
-            Self::Collision => Cease::ConnectionCollision,
-        }
-    }
-}
 
 /// The state machine of one peer.
 #[derive(Clone, Debug)]
@@ -297,9 +169,7 @@ impl Fsm {
         let negotiated = match &self.phase {
             Phase::Idle(_) => None,
             Phase::Seeking(seeking) => seeking.negotiated(conn),
-            Phase::Established(established) => {
-                (established.conn == conn).then_some(&established.negotiated)
-            }
+            Phase::Established(established) => (established.conn == conn).then_some(&established.negotiated),
         };
         negotiated.map_or_else(Session::before_open, |negotiated| negotiated.session)
     }
@@ -497,23 +367,25 @@ fn idle_hold(failures: u32) -> Duration {
     }
 }
 
-/// RFC 6608: FSM error with the state in which the message was not expected.
-fn unexpected(state: State) -> Notification {
+/// RFC 6608: a message that was not expected in this state.
+fn unexpected(state: State, message: &Received) -> Notification {
     let subcode = match state {
-        State::OpenSent => 1,
-        State::OpenConfirm => 2,
-        State::Established => 3,
-        State::Idle | State::Connect | State::Active => 0,
+        State::OpenSent => fsm_error::UNEXPECTED_IN_OPEN_SENT,
+        State::OpenConfirm => fsm_error::UNEXPECTED_IN_OPEN_CONFIRM,
+        State::Established => fsm_error::UNEXPECTED_IN_ESTABLISHED,
+        State::Idle | State::Connect | State::Active => fsm_error::UNSPECIFIED,
     };
-    Notification { code: cease::FSM_ERROR, subcode, data: Vec::new() }
-}
-
-/// RFC 4271 section 6.5.
-fn hold_timer_expired() -> Notification {
-    Notification { code: 4, subcode: 0, data: Vec::new() }
+    let kind = match message {
+        Received::Open(_) => message_type::OPEN,
+        Received::Update => message_type::UPDATE,
+        Received::Notification(_) => message_type::NOTIFICATION,
+        Received::Keepalive => message_type::KEEPALIVE,
+        Received::RouteRefresh => message_type::ROUTE_REFRESH,
+    };
+    Notification::fsm(subcode, kind)
 }
 
 /// RFC 9687 section 3.
 fn send_hold_timer_expired() -> Notification {
-    Notification { code: 8, subcode: 0, data: Vec::new() }
+    Notification::new(error_code::SEND_HOLD_TIMER_EXPIRED, 0, &[])
 }

@@ -2,7 +2,10 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use crate::wire::{Capability, Family, FamilySet, GracefulRestart, Notification, Open, Session};
+use crate::wire::{
+    Capability, Family, FamilySet, Notification, Open, Session,
+    iana::{capability_code, open_error},
+};
 
 /// Which AS the peer may be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,10 +58,6 @@ pub struct Negotiated {
     pub route_refresh: bool,
     /// Both sides demarcate a refresh with BoRR and EoRR (RFC 7313).
     pub enhanced_refresh: bool,
-    /// The peer's graceful restart capability.
-    pub graceful_restart: Option<GracefulRestart>,
-    /// The peer's host and domain name.
-    pub fqdn: Option<(String, String)>,
 }
 
 impl Settings {
@@ -85,121 +84,50 @@ impl Settings {
             RemoteAs::External => open.asn != self.local_as,
         };
         if !expected || open.asn == 0 {
-            return Err(open_error(BAD_PEER_AS, Vec::new()));
+            return Err(Notification::bad_peer_as());
         }
         let external = open.asn != self.local_as;
         // RFC 6286 section 2.2: the AS-wide uniqueness is all that is asked of identifiers.
         if open.router_id.is_unspecified() || (!external && open.router_id == self.router_id) {
-            return Err(open_error(BAD_IDENTIFIER, Vec::new()));
+            return Err(Notification::bad_bgp_identifier());
         }
         if matches!(open.hold_time, 1 | 2) {
-            return Err(open_error(UNACCEPTABLE_HOLD_TIME, Vec::new()));
+            return Err(Notification::open(open_error::UNACCEPTABLE_HOLD_TIME, &[]));
         }
 
-        let theirs = families(&open.capabilities);
-        let families =
-            FamilySet { ipv4: self.families.ipv4 && theirs.ipv4, ipv6: self.families.ipv6 && theirs.ipv6 };
-        if families == FamilySet::default() {
+        let session = Session::negotiate(&self.open(), &open);
+        if session.families == FamilySet::NONE {
             // RFC 5492 section 3: the capabilities that we cannot do without.
-            let required = self.multiprotocol_octets();
-            return Err(open_error(UNSUPPORTED_CAPABILITY, required));
+            return Err(Notification::open(open_error::UNSUPPORTED_CAPABILITY, &self.multiprotocol_octets()));
         }
-
-        let mut negotiated = Negotiated {
-            session: Session {
-                four_octet_as: false,
-                extended_message: false,
-                external,
-                families,
-                extended_next_hop: false,
-            },
-            hold_time: self.hold_time.min(open.hold_time),
-            keepalive: Duration::ZERO,
-            route_refresh: false,
-            enhanced_refresh: false,
-            graceful_restart: None,
-            fqdn: None,
-            open,
-        };
-        let third = Duration::from_secs(u64::from(negotiated.hold_time)) / 3;
-        negotiated.keepalive = match self.keepalive {
+        let hold_time = self.hold_time.min(open.hold_time);
+        let third = Duration::from_secs(u64::from(hold_time)) / 3;
+        let keepalive = match self.keepalive {
             Some(seconds) => Duration::from_secs(u64::from(seconds)).max(MIN_KEEPALIVE).min(third),
             None => third,
         };
-        for capability in &negotiated.open.capabilities {
-            match capability {
-                Capability::RouteRefresh => negotiated.route_refresh = true,
-                Capability::EnhancedRouteRefresh => negotiated.enhanced_refresh = true,
-                Capability::FourOctetAs(_) => negotiated.session.four_octet_as = true,
-                Capability::ExtendedMessage => negotiated.session.extended_message = true,
-                Capability::ExtendedNextHop(of) => {
-                    negotiated.session.extended_next_hop |=
-                        self.extended_next_hop && families.ipv4 && of.contains(&Family::Ipv4);
-                }
-                Capability::GracefulRestart(restart) => negotiated.graceful_restart = Some(restart.clone()),
-                Capability::Fqdn { host, domain } => {
-                    negotiated.fqdn = Some((host.clone(), domain.clone()));
-                }
-                Capability::Multiprotocol(_) | Capability::Unknown { .. } => {}
-            }
-        }
-        // RFC 7313 section 4: the enhanced form implies nothing about the plain one, and needs it.
-        negotiated.enhanced_refresh &= negotiated.route_refresh;
-        Ok(negotiated)
+        let route_refresh = open.has_route_refresh();
+        // RFC 7313 section 4: of no use without the plain one.
+        let enhanced_refresh = route_refresh && open.has_enhanced_route_refresh();
+        Ok(Negotiated { session, open, hold_time, keepalive, route_refresh, enhanced_refresh })
     }
 
     fn multiprotocol(&self) -> Vec<Capability> {
-        self.offered().map(Capability::Multiprotocol).collect()
+        self.families.iter().map(Capability::Multiprotocol).collect()
     }
 
     /// The same capabilities as octets: code, length, AFI, reserved, SAFI (RFC 4760 section 8).
     fn multiprotocol_octets(&self) -> Vec<u8> {
-        self.offered()
-            .flat_map(|family| match family {
-                Family::Ipv4 => [1, 4, 0, 1, 0, 1],
-                Family::Ipv6 => [1, 4, 0, 2, 0, 1],
-            })
-            .collect()
+        let octets = |family: Family| {
+            let [high, low] = family.afi().to_be_bytes();
+            [capability_code::MULTIPROTOCOL, 4, high, low, 0, family.safi()]
+        };
+        self.families.iter().flat_map(octets).collect()
     }
-
-    fn offered(&self) -> impl Iterator<Item = Family> {
-        let FamilySet { ipv4, ipv6 } = self.families;
-        [(Family::Ipv4, ipv4), (Family::Ipv6, ipv6)].into_iter().filter_map(|(f, on)| on.then_some(f))
-    }
-}
-
-/// The families of an OPEN. Without any Multiprotocol capability a peer speaks IPv4 unicast and nothing else.
-fn families(capabilities: &[Capability]) -> FamilySet {
-    let mut set = FamilySet::default();
-    let mut said = false;
-    for capability in capabilities {
-        match capability {
-            Capability::Multiprotocol(Family::Ipv4) => set.ipv4 = true,
-            Capability::Multiprotocol(Family::Ipv6) => set.ipv6 = true,
-            // A family that the decoder does not carry, yet the peer did say which ones it speaks.
-            Capability::Unknown { code: MULTIPROTOCOL, .. } => {}
-            _ => continue,
-        }
-        said = true;
-    }
-    if said { set } else { FamilySet { ipv4: true, ipv6: false } }
 }
 
 /// RFC 4271 section 4.4: no more than one KEEPALIVE per second.
 const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
-
-/// IANA "Capability Codes": Multiprotocol Extensions.
-const MULTIPROTOCOL: u8 = 1;
-
-// IANA "OPEN Message Error subcodes".
-const BAD_PEER_AS: u8 = 2;
-const BAD_IDENTIFIER: u8 = 3;
-const UNACCEPTABLE_HOLD_TIME: u8 = 6;
-const UNSUPPORTED_CAPABILITY: u8 = 7;
-
-fn open_error(subcode: u8, data: Vec<u8>) -> Notification {
-    Notification { code: 2, subcode, data }
-}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     COLLISION_WAIT, Cause, Cease, ConnId, Event, FIRST_RETRY, Fsm, LARGE_HOLD, Negotiated, Output, Phase,
-    Received, Side, State, Timer, cease, hold_timer_expired, unexpected,
+    Received, Side, State, Timer, unexpected,
 };
 use crate::wire::{Notification, Open};
 
@@ -141,7 +141,7 @@ impl Fsm {
                 }
             }
             Event::Expired(Timer::Hold(side)) if self.link(side).is_some_and(Link::is_open) => {
-                self.give_up(side, Cause::Sent(hold_timer_expired()), now);
+                self.give_up(side, Cause::Sent(Notification::hold_timer_expired()), now);
             }
             Event::Expired(Timer::Keepalive(side)) => {
                 if let Some(Link { conn, stage: Stage::OpenConfirm { negotiated, .. } }) = self.link(side) {
@@ -189,7 +189,7 @@ impl Fsm {
             (Received::Update | Received::RouteRefresh, Stage::OpenConfirm { ready: true, .. }) => {
                 self.promote(side, now);
             }
-            _ => self.give_up(side, Cause::Sent(unexpected(state)), now),
+            (other, _) => self.give_up(side, Cause::Sent(unexpected(state, &other)), now),
         }
     }
 
@@ -296,10 +296,7 @@ impl Fsm {
     /// Ends a connection, and goes Idle when it was the last one.
     fn give_up(&mut self, side: Side, cause: Cause, now: Instant) {
         // Losing a collision is no failure.
-        let collided = matches!(
-            &cause,
-            Cause::Received(Notification { code: cease::CEASE, subcode: cease::COLLISION, .. })
-        );
+        let collided = cause.is_collision();
         self.drop_link(side, cause);
         if !self.carry_on(now) && self.is_alone() {
             self.hold_idle(now, !collided);

@@ -7,7 +7,7 @@ mod timers;
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::*;
-use crate::wire::{Capability, Family, FamilySet};
+use crate::wire::{Capability, Family, FamilySet, Open};
 
 fn settings() -> Settings {
     Settings {

@@ -38,8 +38,8 @@ pub use impact::Impact;
 use ipnet::IpNet;
 pub use status::{MessageCounts, Messages, PeerStatus};
 
-use crate::fsm::{Event, Random};
 pub use crate::fsm::{Cause, Cease, ConnId, Idle, Negotiated, Refused, RemoteAs, State};
+use crate::fsm::{Event, Random};
 use crate::rib::{AdjacentRoute, Cursor, NextHops, Page, Rib, RouteView};
 pub use crate::rib::{Origination, PeerId};
 use peer::{Conn, Peer};
@@ -149,9 +149,8 @@ impl Speaker {
 
     /// Somebody connected to us. A refusal is not only an error: its farewell wants to be sent.
     pub fn accept(&mut self, local: SocketAddr, remote: SocketAddr, now: Instant) -> Result<ConnId, Refusal> {
-        let refuse = |reason, cease: Cease| {
-            Err(Refusal { reason, farewell: session::encoded(&cease.notification()) })
-        };
+        let refuse =
+            |reason, cease: Cease| Err(Refusal { reason, farewell: session::encoded(&cease.notification()) });
         let Some(peer) = self.peers().find(|peer| peer.config.address.matches(remote)) else {
             return refuse(RefusalReason::UnknownPeer, Cease::ConnectionRejected);
         };

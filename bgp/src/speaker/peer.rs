@@ -123,10 +123,6 @@ impl Conn {
 }
 
 impl Control {
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.is_none() && !self.keepalive && self.refresh == FamilySet::default()
-    }
-
     /// Writes all of it.
     pub(super) fn write(&mut self, out: &mut BytesMut) {
         if let Some(open) = self.open.take() {

@@ -51,7 +51,7 @@ impl Speaker {
             peer.record.messages.received.count(kind);
         }
         let session = peer.fsm.session(conn);
-        let mut received = |speaker: &mut Self, message| {
+        let received = |speaker: &mut Self, message| {
             speaker.drive(id, Event::Received(conn, message), now);
             let peer = speaker.peer(id)?;
             (peer.fsm.established()?.conn == conn).then_some(())

@@ -25,10 +25,10 @@ impl Speaker {
                 self.peers[id.0 as usize] = None;
             }
         }
-        self.rib.configure(rib_config(&config));
         self.config = Config { peers: Vec::new(), ..config };
         for peer in config.peers {
-            let impact = impacts.iter().find(|(name, _)| *name == peer.name).map_or(Impact::None, |(_, i)| *i);
+            let impact =
+                impacts.iter().find(|(name, _)| *name == peer.name).map_or(Impact::None, |(_, i)| *i);
             let id = match self.peer_id(&peer.name) {
                 Some(id) => {
                     self.change_peer(id, peer, impact, now);
@@ -123,11 +123,16 @@ impl Speaker {
                 // A limit that was raised deserves another try.
                 if suspended && old.max_prefixes != new.max_prefixes {
                     self.drive(id, Event::Restart(Cease::OtherConfigurationChange), now);
-                } else if let Some(config) = peer.rib_config() {
-                    rib.set_peer(id, config);
-                    if impact == Impact::Refresh {
-                        self.request_refresh(id);
-                    }
+                    return;
+                }
+                if old.export != new.export {
+                    rib.set_export(id, Arc::clone(&new.export));
+                }
+                if old.import != new.import {
+                    rib.set_import(id, Arc::clone(&new.import));
+                }
+                if impact == Impact::Refresh {
+                    self.request_refresh(id);
                 }
             }
         }
@@ -140,8 +145,8 @@ impl Speaker {
         let (conn, families) = (established.conn, established.negotiated.session.families);
         if let Some(conn) = peer.conn(conn) {
             conn.control.refresh = families;
-            self.wake(conn.id);
         }
+        self.wake(conn);
     }
 
     fn current_config(&self) -> Config {
@@ -157,4 +162,3 @@ pub(super) fn rib_config(config: &Config) -> RibConfig {
         max_paths: u16::try_from(config.max_paths).unwrap_or(u16::MAX).max(1),
     }
 }
-

@@ -48,8 +48,7 @@ impl Speaker {
                     if let Some(peer) = self.peer_mut(id) {
                         peer.record.last_error = Some((now, cause.clone()));
                         // A collision is no error: the other connection lives, or has told its own story.
-                        let collision = matches!(&cause, Cause::Sent(n) | Cause::Received(n) if is_collision(n));
-                        if !collision {
+                        if !cause.is_collision() {
                             self.event(id, PeerEventKind::AttemptFailed(cause));
                         }
                     }
@@ -128,11 +127,6 @@ impl Speaker {
             conns.retain(|conn| fsm.owns(conn.id));
         }
     }
-}
-
-/// Cease, Connection Collision Resolution (RFC 4486).
-fn is_collision(notification: &Notification) -> bool {
-    (notification.code, notification.subcode) == (6, 7)
 }
 
 /// A message by itself.

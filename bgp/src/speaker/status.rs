@@ -105,7 +105,8 @@ impl Speaker {
     /// One peer.
     pub fn neighbor(&self, id: PeerId) -> Option<PeerStatus> {
         let peer = self.peer(id)?;
-        let Record { since, ref last_error, established_count, flaps, messages, update_errors, .. } = peer.record;
+        let Record { since, ref last_error, established_count, flaps, messages, update_errors, .. } =
+            peer.record;
         let established = peer.fsm.established();
         let ends = peer.established_conn().and_then(|conn| conn.ends);
         let families = established.map(|e| e.negotiated.session.families).unwrap_or_default();

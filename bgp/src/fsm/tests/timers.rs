@@ -58,10 +58,10 @@ fn a_connection_without_an_open_lasts_four_minutes() {
     let (mut bench, conn) = Bench::connect();
     bench.handle(Event::Dialled(conn));
     bench.outputs();
-    bench.advance(LARGE_HOLD - seconds(1));
+    bench.advance(seconds(239));
     assert_eq!(bench.fsm.state(), State::OpenSent);
     bench.advance(seconds(1));
-    assert_eq!(bench.outputs()[0], Output::Close(conn, Some(hold_timer_expired())));
+    assert_eq!(bench.outputs()[0], Output::Close(conn, Some(Notification::hold_timer_expired())));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_silent_peer_is_given_up_after_the_hold_time_and_each_message_starts_it_agai
     bench.outputs();
     bench.now += Duration::from_millis(1);
     bench.fsm.handle_timeout(bench.now);
-    let notification = hold_timer_expired();
+    let notification = Notification::hold_timer_expired();
     assert_eq!(
         bench.outputs(),
         [Output::Close(conn, Some(notification.clone())), Output::Down(Cause::Sent(notification))]

@@ -199,10 +199,23 @@ impl Fsm {
         &self.settings
     }
 
-    /// New settings. They count from the next OPEN and the next dial on; a session that must change at once
-    /// needs [`Event::Restart`].
-    pub fn configure(&mut self, settings: Settings) {
+    /// New settings. They count from the next OPEN and the next dial on, `keepalive` and `passive` at once; a session
+    /// that must change altogether needs [`Event::Restart`].
+    pub fn configure(&mut self, settings: Settings, now: Instant) {
         self.settings = settings;
+        match &mut self.phase {
+            Phase::Idle(_) => {}
+            Phase::Seeking(seeking) => {
+                // One that was passive has no dial ahead of it.
+                if seeking.state() == State::Active && self.timers.get(Timer::ConnectRetry).is_none() {
+                    self.schedule_dial(now);
+                }
+            }
+            Phase::Established(established) => {
+                let negotiated = &mut established.negotiated;
+                negotiated.keepalive = self.settings.keepalive(negotiated.hold_time);
+            }
+        }
     }
 
     /// Handles the timers that are due.

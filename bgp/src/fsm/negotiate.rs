@@ -101,15 +101,20 @@ impl Settings {
             return Err(Notification::open(open_error::UNSUPPORTED_CAPABILITY, &self.multiprotocol_octets()));
         }
         let hold_time = self.hold_time.min(open.hold_time);
-        let third = Duration::from_secs(u64::from(hold_time)) / 3;
-        let keepalive = match self.keepalive {
-            Some(seconds) => Duration::from_secs(u64::from(seconds)).max(MIN_KEEPALIVE).min(third),
-            None => third,
-        };
+        let keepalive = self.keepalive(hold_time);
         let route_refresh = open.has_route_refresh();
         // RFC 7313 section 4: of no use without the plain one.
         let enhanced_refresh = route_refresh && open.has_enhanced_route_refresh();
         Ok(Negotiated { session, open, hold_time, keepalive, route_refresh, enhanced_refresh })
+    }
+
+    /// The interval between KEEPALIVEs for a negotiated hold time.
+    pub(super) fn keepalive(&self, hold_time: u16) -> Duration {
+        let third = Duration::from_secs(u64::from(hold_time)) / 3;
+        match self.keepalive {
+            Some(seconds) => Duration::from_secs(u64::from(seconds)).max(MIN_KEEPALIVE).min(third),
+            None => third,
+        }
     }
 
     fn multiprotocol(&self) -> Vec<Capability> {

@@ -84,7 +84,8 @@ mod tests {
     use super::*;
 
     fn set(ranges: &[(&str, u8, u8)]) -> PrefixSet {
-        let range = |(net, ge, le): &(&str, u8, u8)| PrefixRange { net: net.parse().unwrap(), ge: *ge, le: *le };
+        let range =
+            |(net, ge, le): &(&str, u8, u8)| PrefixRange { net: net.parse().unwrap(), ge: *ge, le: *le };
         PrefixSet::new(&ranges.iter().map(range).collect::<Vec<_>>())
     }
 

@@ -23,7 +23,10 @@ fn a_learned_route_is_exported_only_by_a_rule_that_says_so() {
         Policy::all(),
         Policy::local(),
         Policy::new(vec![accept()], Action::Accept),
-        Policy::new(vec![Rule { prefixes: vec![PrefixRange::exact(net("10.0.0.0/8"))], ..accept() }], Action::Accept),
+        Policy::new(
+            vec![Rule { prefixes: vec![PrefixRange::exact(net("10.0.0.0/8"))], ..accept() }],
+            Action::Accept,
+        ),
         Policy::new(vec![Rule { source: Some(Source::Local), ..accept() }], Action::Accept),
     ] {
         assert_eq!(policy.evaluate(LEARNED, &route(&[1]), net("10.0.0.0/8")), Verdict::Reject, "{policy:?}");

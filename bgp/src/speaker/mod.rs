@@ -93,15 +93,15 @@ impl Speaker {
 
     /// When [`Self::handle_timeout`] must be called.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let refreshes = self.peers().flat_map(|peer| peer.refreshing).flatten();
-        self.peers().filter_map(|peer| peer.fsm.next_timeout()).chain(refreshes).min()
+        let refreshes = self.all().flat_map(|peer| peer.refreshing).flatten();
+        self.all().filter_map(|peer| peer.fsm.next_timeout()).chain(refreshes).min()
     }
 
     /// Handles the timers that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
         for index in 0..self.peers.len() {
             let id = PeerId(index as u32);
-            let Some((peer, rib)) = self.peer_and_rib(id) else { continue };
+            let Some((peer, rib)) = self.find_with_rib(id) else { continue };
             let families = [crate::wire::Family::Ipv4, crate::wire::Family::Ipv6];
             for (deadline, family) in peer.refreshing.iter_mut().zip(families) {
                 if deadline.take_if(|at| *at <= now).is_some() {
@@ -117,7 +117,7 @@ impl Speaker {
     pub fn poll_action(&mut self) -> Option<Action> {
         if self.actions.is_empty() {
             while let Some(id) = self.rib.next_pending_peer() {
-                if let Some(conn) = self.peer(id).and_then(|peer| peer.fsm.established()).map(|e| e.conn) {
+                if let Some(conn) = self.find(id).and_then(|peer| peer.fsm.established()).map(|e| e.conn) {
                     self.wake(conn);
                 }
             }
@@ -151,14 +151,14 @@ impl Speaker {
     pub fn accept(&mut self, local: SocketAddr, remote: SocketAddr, now: Instant) -> Result<ConnId, Refusal> {
         let refuse =
             |reason, cease: Cease| Err(Refusal { reason, farewell: session::encoded(&cease.notification()) });
-        let Some(peer) = self.peers().find(|peer| peer.config.address.matches(remote)) else {
+        let Some(peer) = self.all().find(|peer| peer.config.address.matches(remote)) else {
             return refuse(RefusalReason::UnknownPeer, Cease::ConnectionRejected);
         };
         let id = peer.id;
         if peer.config.transport.local_address.is_some_and(|address| address != local.ip().to_canonical()) {
             return refuse(RefusalReason::LocalAddress, Cease::ConnectionRejected);
         }
-        let Some(peer) = self.peer_mut(id) else {
+        let Some(peer) = self.find_mut(id) else {
             return refuse(RefusalReason::UnknownPeer, Cease::ConnectionRejected);
         };
         let accepted = peer.fsm.accept(now);
@@ -202,7 +202,7 @@ impl Speaker {
 
     /// The peer of that name.
     pub fn peer_id(&self, name: &str) -> Option<PeerId> {
-        self.peers().find(|peer| &*peer.name == name).map(|peer| peer.id)
+        self.all().find(|peer| &*peer.name == name).map(|peer| peer.id)
     }
 
     /// A page of the Loc-RIB, each path with the reason why it is best or not.
@@ -230,30 +230,30 @@ impl Speaker {
         self.rib.advertised(peer, cursor, limit)
     }
 
-    fn peers(&self) -> impl Iterator<Item = &Peer> {
+    fn all(&self) -> impl Iterator<Item = &Peer> {
         self.peers.iter().flatten().map(|peer| &**peer)
     }
 
-    fn peer(&self, id: PeerId) -> Option<&Peer> {
+    fn find(&self, id: PeerId) -> Option<&Peer> {
         self.peers.get(id.0 as usize)?.as_deref()
     }
 
-    fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+    fn find_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
         self.peers.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
-    fn peer_and_rib(&mut self, id: PeerId) -> Option<(&mut Peer, &mut Rib)> {
+    fn find_with_rib(&mut self, id: PeerId) -> Option<(&mut Peer, &mut Rib)> {
         Some((self.peers.get_mut(id.0 as usize)?.as_deref_mut()?, &mut self.rib))
     }
 
     /// The peer of a connection that has not been given up.
     fn peer_of_conn(&mut self, conn: ConnId) -> Option<(&mut Peer, &mut Rib)> {
-        let (peer, rib) = self.peer_and_rib(peer_of(conn))?;
+        let (peer, rib) = self.find_with_rib(peer_of(conn))?;
         peer.fsm.owns(conn).then_some((peer, rib))
     }
 
     fn conn_mut(&mut self, conn: ConnId) -> Option<&mut Conn> {
-        self.peer_mut(peer_of(conn))?.conn(conn)
+        self.find_mut(peer_of(conn))?.conn(conn)
     }
 }
 

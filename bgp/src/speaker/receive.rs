@@ -46,14 +46,14 @@ impl Speaker {
     }
 
     fn message(&mut self, id: PeerId, conn: ConnId, frame: &[u8], now: Instant) {
-        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(peer) = self.find_mut(id) else { return };
         if let Some(kind) = Message::type_of(frame) {
             peer.record.messages.received.count(kind);
         }
         let session = peer.fsm.session(conn);
         let received = |speaker: &mut Self, message| {
             speaker.drive(id, Event::Received(conn, message), now);
-            let peer = speaker.peer(id)?;
+            let peer = speaker.find(id)?;
             (peer.fsm.established()?.conn == conn).then_some(())
         };
         match Message::decode(frame, &session) {
@@ -96,7 +96,7 @@ impl Speaker {
     }
 
     fn limit_prefixes(&mut self, id: PeerId, outcome: UpdateOutcome, now: Instant) {
-        let Some(limit) = self.peer(id).and_then(|peer| peer.config.max_prefixes) else { return };
+        let Some(limit) = self.find(id).and_then(|peer| peer.config.max_prefixes) else { return };
         let exceeded = [(Family::Ipv4, outcome.ipv4_accepted), (Family::Ipv6, outcome.ipv6_accepted)]
             .into_iter()
             .find(|(_, accepted)| *accepted > limit);
@@ -107,7 +107,7 @@ impl Speaker {
     }
 
     fn update_error(&mut self, id: PeerId, text: String, now: Instant) {
-        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(peer) = self.find_mut(id) else { return };
         peer.record.update_errors += 1;
         let suppressed = match &mut peer.record.last_report {
             Some((at, suppressed)) if now.saturating_duration_since(*at) < REPORT_INTERVAL => {
@@ -122,7 +122,7 @@ impl Speaker {
     }
 
     fn route_refresh(&mut self, id: PeerId, RouteRefresh { family, kind }: RouteRefresh, now: Instant) {
-        let Some((peer, rib)) = self.peer_and_rib(id) else { return };
+        let Some((peer, rib)) = self.find_with_rib(id) else { return };
         let Some(established) = peer.fsm.established() else { return };
         let negotiated = &established.negotiated;
         // RFC 2918 section 4: a family that was not negotiated is ignored.

@@ -20,7 +20,7 @@ impl Speaker {
 
         // Those that go, go first: their addresses may be somebody else's in the new configuration.
         for id in std::mem::take(&mut self.order) {
-            if self.peer(id).is_some_and(|peer| !names(&config, &peer.name)) {
+            if self.find(id).is_some_and(|peer| !names(&config, &peer.name)) {
                 self.drive(id, Event::Stop(Cease::PeerDeconfigured), now);
                 self.peers[id.0 as usize] = None;
             }
@@ -45,7 +45,7 @@ impl Speaker {
     pub fn plan(&self, config: &Config) -> Vec<(String, Impact)> {
         let mut impacts = self.current_config().impacts(config);
         for (name, impact) in &mut impacts {
-            let peer = self.peer_id(name).and_then(|id| self.peer(id));
+            let peer = self.peer_id(name).and_then(|id| self.find(id));
             let cannot = peer
                 .and_then(|peer| peer.fsm.established())
                 .is_some_and(|established| !established.negotiated.route_refresh);
@@ -58,7 +58,7 @@ impl Speaker {
 
     /// Resets a session.
     pub fn reset(&mut self, id: PeerId, reset: Reset, now: Instant) {
-        let Some((peer, rib)) = self.peer_and_rib(id) else { return };
+        let Some((peer, rib)) = self.find_with_rib(id) else { return };
         let session = peer.fsm.established().map(|e| &e.negotiated);
         match (reset, session) {
             (Reset::Hard(why), _) => self.drive(id, Event::Restart(Cease::AdminReset(why)), now),
@@ -103,10 +103,10 @@ impl Speaker {
 
     fn change_peer(&mut self, id: PeerId, new: PeerConfig, impact: Impact, now: Instant) {
         let settings = settings(&self.config, &new);
-        let Some((peer, rib)) = self.peer_and_rib(id) else { return };
+        let Some((peer, rib)) = self.find_with_rib(id) else { return };
         let old = std::mem::replace(&mut peer.config, new);
         let new = &peer.config;
-        peer.fsm.configure(settings);
+        peer.fsm.configure(settings, now);
         let suspended = peer.fsm.idle() == Some(Idle::Suspended);
         match impact {
             Impact::None => {}
@@ -140,7 +140,7 @@ impl Speaker {
 
     /// Asks the peer for all its routes again (RFC 2918).
     fn request_refresh(&mut self, id: PeerId) {
-        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(peer) = self.find_mut(id) else { return };
         let Some(established) = peer.fsm.established() else { return };
         let (conn, families) = (established.conn, established.negotiated.session.families);
         if let Some(conn) = peer.conn(conn) {
@@ -150,7 +150,7 @@ impl Speaker {
     }
 
     fn current_config(&self) -> Config {
-        let peers = self.order.iter().filter_map(|id| Some(self.peer(*id)?.config.clone())).collect();
+        let peers = self.order.iter().filter_map(|id| Some(self.find(*id)?.config.clone())).collect();
         Config { peers, ..self.config.clone() }
     }
 }

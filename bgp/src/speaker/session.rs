@@ -18,7 +18,7 @@ use crate::{
 impl Speaker {
     /// Gives an event to a peer's state machine and does what that asks for.
     pub(super) fn drive(&mut self, id: PeerId, event: Event, now: Instant) {
-        if let Some(peer) = self.peer_mut(id) {
+        if let Some(peer) = self.find_mut(id) {
             peer.fsm.handle(event, now);
             self.carry_out(id, now);
         }
@@ -26,7 +26,7 @@ impl Speaker {
 
     /// Does what a peer's state machine asks for.
     pub(super) fn carry_out(&mut self, id: PeerId, now: Instant) {
-        while let Some(output) = self.peer_mut(id).and_then(|peer| peer.fsm.poll()) {
+        while let Some(output) = self.find_mut(id).and_then(|peer| peer.fsm.poll()) {
             match output {
                 Output::Dial(conn) => self.dial(id, conn),
                 Output::SendOpen(conn, open) => {
@@ -45,7 +45,7 @@ impl Speaker {
                 Output::Up(conn) => self.session_up(id, conn, now),
                 Output::Down(cause) => self.session_down(id, cause, now),
                 Output::Attempt(cause) => {
-                    if let Some(peer) = self.peer_mut(id) {
+                    if let Some(peer) = self.find_mut(id) {
                         peer.record.last_error = Some((now, cause.clone()));
                         // A collision is no error: the other connection lives, or has told its own story.
                         if !cause.is_collision() {
@@ -67,14 +67,14 @@ impl Speaker {
     }
 
     pub(super) fn event(&mut self, id: PeerId, kind: PeerEventKind) {
-        if let Some(peer) = self.peer(id) {
+        if let Some(peer) = self.find(id) {
             let event = PeerEvent { peer: id, name: peer.name.clone(), kind };
             self.actions.push_back(Action::Event(event));
         }
     }
 
     fn dial(&mut self, id: PeerId, conn: ConnId) {
-        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(peer) = self.find_mut(id) else { return };
         peer.conns.push(Conn::new(conn));
         let transport = peer.config.transport.clone();
         let remote = peer.config.address.socket(transport.port);
@@ -82,7 +82,7 @@ impl Speaker {
     }
 
     fn close(&mut self, id: PeerId, conn: ConnId, notification: Option<Notification>) {
-        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(peer) = self.find_mut(id) else { return };
         let Some(index) = peer.conns.iter().position(|c| c.id == conn) else { return };
         let mut closing = peer.conns.swap_remove(index);
         let mut farewell = BytesMut::new();
@@ -96,7 +96,7 @@ impl Speaker {
     }
 
     fn session_up(&mut self, id: PeerId, conn: ConnId, now: Instant) {
-        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(peer) = self.find_mut(id) else { return };
         let (Some(established), Some(config), Some((local, remote))) =
             (peer.fsm.established(), peer.rib_config(), peer.established_conn().and_then(|c| c.ends))
         else {
@@ -111,7 +111,7 @@ impl Speaker {
     }
 
     fn session_down(&mut self, id: PeerId, cause: Cause, now: Instant) {
-        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(peer) = self.find_mut(id) else { return };
         peer.record.since = Some(now);
         peer.record.flaps += 1;
         peer.record.last_error = Some((now, cause.clone()));
@@ -123,7 +123,7 @@ impl Speaker {
 
     /// Forgets connections that broke by themselves: the I/O layer knows about those.
     fn forget_lost(&mut self, id: PeerId) {
-        if let Some(Peer { conns, fsm, .. }) = self.peer_mut(id) {
+        if let Some(Peer { conns, fsm, .. }) = self.find_mut(id) {
             conns.retain(|conn| fsm.owns(conn.id));
         }
     }

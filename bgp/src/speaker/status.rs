@@ -98,13 +98,13 @@ impl MessageCounts {
 
 impl Speaker {
     /// The peers, in the order of the configuration.
-    pub fn neighbors(&self) -> impl Iterator<Item = PeerStatus> {
-        self.order.iter().filter_map(|id| self.neighbor(*id))
+    pub fn peers(&self) -> impl Iterator<Item = PeerStatus> {
+        self.order.iter().filter_map(|id| self.peer(*id))
     }
 
     /// One peer.
-    pub fn neighbor(&self, id: PeerId) -> Option<PeerStatus> {
-        let peer = self.peer(id)?;
+    pub fn peer(&self, id: PeerId) -> Option<PeerStatus> {
+        let peer = self.find(id)?;
         let Record { since, ref last_error, established_count, flaps, messages, update_errors, .. } =
             peer.record;
         let established = peer.fsm.established();

@@ -179,3 +179,12 @@ fn the_prefix_limit_keeps_a_session_down_until_its_time_has_come() {
     bench.advance(seconds(1));
     assert_eq!(bench.fsm.state(), State::Active);
 }
+
+#[test]
+fn a_session_that_is_no_longer_passive_dials() {
+    let mut bench = Bench::new(Settings { passive: true, ..settings() });
+    bench.handle(Event::Start);
+    bench.fsm.configure(settings(), bench.now);
+    bench.advance(FIRST_RETRY);
+    bench.dialling();
+}

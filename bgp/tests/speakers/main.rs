@@ -1,0 +1,13 @@
+//! Many speakers in one process, with a virtual clock.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::unchecked_time_subtraction,
+    reason = "a test that panics has found something"
+)]
+
+mod net;
+mod random;
+mod reconfiguration;
+mod sessions;
+mod slow_reader;

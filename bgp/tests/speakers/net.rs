@@ -1,0 +1,671 @@
+//! A network of speakers with a virtual clock: latency, partitions, half-open connections, slow readers.
+//!
+//! Everything random comes from one seed. Nothing sleeps; a day of protocol time takes milliseconds.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque},
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use ipnet::IpNet;
+use petiole_bgp::{
+    fsm::Random,
+    policy::{self, Policy, Rule, Source},
+    rib::{Cursor, NextHops},
+    speaker::{
+        Action, Config, ConnId, Origination, PeerConfig, PeerEventKind, PeerId, PeerStatus, RemoteAs,
+        Speaker, State,
+    },
+    wire::{Attributes, Family, Origin},
+};
+
+/// How much of the speaker's output is asked for at once.
+const BUDGET: usize = 16 * 1024;
+
+/// A retransmission, as far as this network is concerned.
+const RETRANSMIT: Duration = Duration::from_millis(200);
+
+pub struct Net {
+    pub now: Instant,
+    start: Instant,
+    pub random: Random,
+    pub nodes: Vec<Node>,
+    connections: Vec<Connection>,
+    events: BinaryHeap<Reverse<(Instant, u64, usize, What)>>,
+    sequence: u64,
+    /// Pairs of nodes that cannot reach each other, both orders.
+    cut: HashSet<(usize, usize)>,
+    /// One way, at most; at least a tenth of it.
+    pub latency: Duration,
+    /// Octets that a connection holds in one direction: send buffer, wire and receive buffer together.
+    pub capacity: usize,
+}
+
+pub struct Node {
+    pub config: Config,
+    pub speaker: Option<Speaker>,
+    /// Takes what arrives.
+    pub reading: bool,
+    /// No answer at all, not even from the kernel.
+    silent: bool,
+    /// What the speaker said, and when since the beginning.
+    pub log: Vec<(Duration, Arc<str>, PeerEventKind)>,
+    pub fib: BTreeMap<IpNet, NextHops>,
+    sockets: HashMap<ConnId, (usize, usize)>,
+}
+
+/// A TCP connection. End 0 dialled.
+struct Connection {
+    nodes: [usize; 2],
+    addresses: [SocketAddr; 2],
+    ids: [Option<ConnId>; 2],
+    /// The application has it.
+    open: [bool; 2],
+    /// The listening side has taken it from the backlog.
+    accepted: bool,
+    /// What travels to each end.
+    lanes: [Lane; 2],
+}
+
+#[derive(Default)]
+struct Lane {
+    /// The sender's own buffer: what the speaker produced and the connection has not taken.
+    out: BytesMut,
+    /// The speaker has said that there is more.
+    more: bool,
+    segments: VecDeque<(Instant, Segment)>,
+    octets: usize,
+    inbox: BytesMut,
+}
+
+enum Segment {
+    Data(Bytes),
+    Fin,
+    Reset,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Syn,
+    Accept,
+    SynAck,
+    Refused,
+    /// To this end.
+    Deliver(usize),
+}
+
+/// The address of a node.
+pub fn address(node: usize) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, node as u8 + 1).into()
+}
+
+/// The AS of a node.
+pub fn asn(node: usize) -> u32 {
+    65001 + node as u32
+}
+
+pub fn prefix(number: u32) -> IpNet {
+    IpNet::new(Ipv4Addr::from(0xc0a8_0000 + number).into(), 32).unwrap()
+}
+
+pub fn origination() -> Origination {
+    Origination {
+        origin: Origin::Igp,
+        med: None,
+        local_pref: None,
+        communities: Vec::new(),
+        large_communities: Vec::new(),
+    }
+}
+
+/// Everything, learned or not.
+pub fn transit() -> Arc<Policy> {
+    let rule = Rule { source: Some(Source::Any), ..Rule::new(policy::Action::Accept) };
+    Arc::new(Policy::new(vec![rule], policy::Action::Reject))
+}
+
+/// A node without peers. Node 0 has the lowest identifier.
+pub fn config(node: usize) -> Config {
+    Config {
+        asn: asn(node),
+        router_id: Ipv4Addr::new(10, 0, 0, node as u8 + 1),
+        host_name: format!("node{node}"),
+        max_paths: 1,
+        peers: Vec::new(),
+    }
+}
+
+/// How a node sees another one: accepts and announces everything.
+pub fn peer(other: usize) -> PeerConfig {
+    PeerConfig {
+        hold_time: 9,
+        connect_retry: Duration::from_secs(5),
+        import: Arc::new(Policy::all()),
+        export: transit(),
+        ..PeerConfig::new(format!("node{other}"), address(other), RemoteAs::Exact(asn(other)))
+    }
+}
+
+impl Net {
+    /// Nodes that are not running yet, and which of them peer.
+    pub fn new(seed: u64, size: usize, links: &[(usize, usize)]) -> Self {
+        let start = Instant::now();
+        let mut configs: Vec<_> = (0..size).map(config).collect();
+        for &(a, b) in links {
+            configs[a].peers.push(peer(b));
+            configs[b].peers.push(peer(a));
+        }
+        let node = |config| Node {
+            config,
+            speaker: None,
+            reading: true,
+            silent: false,
+            log: Vec::new(),
+            fib: BTreeMap::new(),
+            sockets: HashMap::new(),
+        };
+        Self {
+            now: start,
+            start,
+            random: Random::new(seed),
+            nodes: configs.into_iter().map(node).collect(),
+            connections: Vec::new(),
+            events: BinaryHeap::new(),
+            sequence: 0,
+            cut: HashSet::new(),
+            latency: Duration::from_millis(5),
+            capacity: 256 * 1024,
+        }
+    }
+
+    /// Two nodes that peer, running.
+    pub fn pair(seed: u64) -> Self {
+        let mut net = Self::new(seed, 2, &[(0, 1)]);
+        net.start(0);
+        net.start(1);
+        net
+    }
+
+    /// The same, Established.
+    pub fn established_pair(seed: u64) -> Self {
+        let mut net = Self::pair(seed);
+        net.run_until(Duration::from_secs(30), Self::all_established);
+        net
+    }
+
+    pub fn start(&mut self, node: usize) {
+        let seed = self.random.next_u64();
+        self.nodes[node].silent = false;
+        self.nodes[node].speaker = Some(Speaker::new(self.nodes[node].config.clone(), seed, self.now));
+        self.settle(node);
+    }
+
+    /// The process dies; its kernel resets the connections.
+    pub fn kill(&mut self, node: usize) {
+        let sockets = std::mem::take(&mut self.nodes[node].sockets);
+        self.nodes[node].speaker = None;
+        self.nodes[node].fib.clear();
+        for (index, end) in sockets.into_values() {
+            self.connections[index].open[end] = false;
+            self.send(index, end, Segment::Reset);
+        }
+    }
+
+    /// The power fails: nobody is told.
+    pub fn power_off(&mut self, node: usize) {
+        let sockets = std::mem::take(&mut self.nodes[node].sockets);
+        self.nodes[node].speaker = None;
+        self.nodes[node].fib.clear();
+        self.nodes[node].silent = true;
+        for (index, end) in sockets.into_values() {
+            self.connections[index].open[end] = false;
+        }
+    }
+
+    pub fn cut(&mut self, a: usize, b: usize) {
+        self.cut.extend([(a, b), (b, a)]);
+    }
+
+    pub fn heal(&mut self, a: usize, b: usize) {
+        self.cut.remove(&(a, b));
+        self.cut.remove(&(b, a));
+    }
+
+    /// A node takes, or does not take, what arrives.
+    pub fn set_reading(&mut self, node: usize, reading: bool) {
+        self.nodes[node].reading = reading;
+        if reading {
+            for (index, end) in self.nodes[node].sockets.values().copied().collect::<Vec<_>>() {
+                self.schedule(self.now, index, What::Deliver(end));
+            }
+        }
+    }
+
+    pub fn speaker(&mut self, node: usize) -> &mut Speaker {
+        self.nodes[node].speaker.as_mut().expect("the node runs")
+    }
+
+    /// Calls a speaker and does what it asks for.
+    pub fn with<T>(&mut self, node: usize, act: impl FnOnce(&mut Speaker, Instant) -> T) -> T {
+        let now = self.now;
+        let result = act(self.speaker(node), now);
+        self.settle(node);
+        result
+    }
+
+    pub fn originate(&mut self, node: usize, number: u32) {
+        self.with(node, |speaker, _| speaker.originate(prefix(number), &origination()));
+    }
+
+    pub fn withdraw(&mut self, node: usize, number: u32) {
+        self.with(node, |speaker, _| speaker.withdraw(prefix(number)));
+    }
+
+    /// Reconfigures a node by changing what it was configured with.
+    pub fn reconfigure(
+        &mut self,
+        node: usize,
+        change: impl FnOnce(&mut Config),
+    ) -> Vec<(String, petiole_bgp::speaker::Impact)> {
+        change(&mut self.nodes[node].config);
+        let config = self.nodes[node].config.clone();
+        self.with(node, |speaker, now| speaker.reconfigure(config, now))
+    }
+
+    /// How `node` sees `other`.
+    pub fn status(&self, node: usize, other: usize) -> Option<PeerStatus> {
+        let speaker = self.nodes[node].speaker.as_ref()?;
+        speaker.peer(speaker.peer_id(&format!("node{other}"))?)
+    }
+
+    pub fn state(&self, node: usize, other: usize) -> Option<State> {
+        self.status(node, other).map(|status| status.state)
+    }
+
+    pub fn peer_id(&self, node: usize, other: usize) -> PeerId {
+        self.status(node, other).expect("they peer").id
+    }
+
+    /// The last thing that `node` said about `other` and that `pick` is interested in.
+    pub fn said<T>(&self, node: usize, pick: impl Fn(&PeerEventKind) -> Option<T>) -> Option<T> {
+        self.nodes[node].log.iter().rev().find_map(|(_, _, kind)| pick(kind))
+    }
+
+    /// Every speaker that runs has every session that it is configured with.
+    pub fn all_established(&self) -> bool {
+        self.nodes.iter().filter_map(|node| node.speaker.as_ref()).all(|speaker| {
+            speaker.peers().all(|peer| peer.shutdown.is_some() || peer.state == State::Established)
+        })
+    }
+
+    /// Nothing is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.events.is_empty()
+            && self.connections.iter().all(|connection| {
+                connection
+                    .lanes
+                    .iter()
+                    .all(|lane| lane.segments.is_empty() && lane.out.is_empty() && !lane.more)
+            })
+    }
+
+    /// Octets of output that are waiting anywhere.
+    pub fn buffered(&self) -> usize {
+        let lanes = self.connections.iter().flat_map(|connection| &connection.lanes);
+        lanes.map(|lane| lane.octets + lane.out.len()).sum()
+    }
+
+    /// Lets time pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+    }
+
+    /// Lets time pass until something is true.
+    #[track_caller]
+    pub fn run_until(&mut self, limit: Duration, mut is_true: impl FnMut(&Self) -> bool) {
+        let end = self.now + limit;
+        while !is_true(self) {
+            assert!(self.step(end), "not within {limit:?}: {}", self.describe());
+        }
+    }
+
+    /// All sessions up and nothing under way.
+    #[track_caller]
+    pub fn converge(&mut self) {
+        self.run_until(Duration::from_mins(10), |net| net.all_established() && net.is_quiet());
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    pub fn describe(&self) -> String {
+        let mut text = format!("after {:?}\n", self.elapsed());
+        for (index, node) in self.nodes.iter().enumerate() {
+            match &node.speaker {
+                None => writeln!(text, "node{index}: off").unwrap(),
+                Some(speaker) => {
+                    for peer in speaker.peers() {
+                        let last = peer.last_error.as_ref().map(|(_, cause)| cause.to_string());
+                        let (name, state, idle) = (peer.name, peer.state, peer.idle);
+                        writeln!(text, "node{index} -> {name}: {state} {idle:?} {last:?}").unwrap();
+                    }
+                }
+            }
+        }
+        text
+    }
+
+    /// The routes of an Adj-RIB.
+    pub fn received(&self, node: usize, other: usize) -> BTreeMap<IpNet, Attributes> {
+        let speaker = self.nodes[node].speaker.as_ref().expect("the node runs");
+        let peer = self.peer_id(node, other);
+        pages(|cursor| {
+            let page = speaker.received(peer, cursor, 3);
+            (page.rows.into_iter().map(|row| (row.prefix, row.attributes)).collect(), page.next)
+        })
+    }
+
+    pub fn advertised(&self, node: usize, other: usize) -> BTreeMap<IpNet, Attributes> {
+        let speaker = self.nodes[node].speaker.as_ref().expect("the node runs");
+        let peer = self.peer_id(node, other);
+        pages(|cursor| {
+            let page = speaker.advertised(peer, cursor, 3);
+            (page.rows.into_iter().map(|row| (row.prefix, row.attributes)).collect(), page.next)
+        })
+    }
+
+    /// What must be true of the network whenever nothing is under way, for the sessions that are up.
+    pub fn check(&self) {
+        for (node, one) in self.nodes.iter().enumerate() {
+            let Some(speaker) = &one.speaker else { continue };
+            for status in speaker.peers().filter(|status| status.state == State::Established) {
+                let other: usize = status.name.trim_start_matches("node").parse().unwrap();
+                let theirs = self.status(other, node).expect("the other one is on");
+                assert_eq!(theirs.state, State::Established, "one-sided: {}", self.describe());
+                assert_eq!(status.local, theirs.remote, "two connections: {}", self.describe());
+                let mut sent = self.advertised(other, node);
+                // What the receiver refuses because it has been there.
+                sent.retain(|_, attributes| !attributes.as_path().contains(asn(node)));
+                assert_eq!(sent, self.received(node, other), "node{other} to node{node}");
+            }
+        }
+    }
+
+    fn step(&mut self, end: Instant) -> bool {
+        let event = self.events.peek().map(|Reverse((at, ..))| *at);
+        let timer = self.nodes.iter().filter_map(|node| node.speaker.as_ref()?.next_timeout()).min();
+        let Some(next) = event.into_iter().chain(timer).min().filter(|next| *next <= end) else {
+            self.now = end;
+            return false;
+        };
+        self.now = self.now.max(next);
+        if event.is_some_and(|at| at <= self.now) {
+            if let Some(Reverse((_, _, connection, what))) = self.events.pop() {
+                self.happen(connection, what);
+            }
+        } else {
+            for node in 0..self.nodes.len() {
+                let due = self.nodes[node].speaker.as_ref().and_then(Speaker::next_timeout);
+                if due.is_some_and(|at| at <= self.now) {
+                    self.with(node, Speaker::handle_timeout);
+                }
+            }
+        }
+        true
+    }
+
+    fn schedule(&mut self, at: Instant, connection: usize, what: What) {
+        self.sequence += 1;
+        self.events.push(Reverse((at, self.sequence, connection, what)));
+    }
+
+    fn delay(&mut self) -> Duration {
+        let most = self.latency.as_nanos() as u64;
+        Duration::from_nanos(most / 10 + self.random.below(most - most / 10))
+    }
+
+    /// Does what a speaker asks for.
+    fn settle(&mut self, node: usize) {
+        loop {
+            let Node { speaker: Some(speaker), fib, .. } = &mut self.nodes[node] else { return };
+            while speaker.work() {}
+            while let Some((prefix, next_hops)) = speaker.next_route_change() {
+                match next_hops {
+                    Some(next_hops) => fib.insert(prefix, next_hops),
+                    None => fib.remove(&prefix),
+                };
+            }
+            match speaker.poll_action() {
+                None => return,
+                Some(Action::Connect { conn, remote, .. }) => self.connect(node, conn, remote),
+                Some(Action::Writable { conn }) => {
+                    if let Some(&(index, end)) = self.nodes[node].sockets.get(&conn) {
+                        self.connections[index].lanes[1 - end].more = true;
+                        self.pump(index, end);
+                    }
+                }
+                Some(Action::Close { conn, farewell }) => {
+                    if let Some((index, end)) = self.nodes[node].sockets.remove(&conn) {
+                        self.close(index, end, &farewell);
+                    }
+                }
+                Some(Action::Watch(address)) => speaker.next_hop(address, Some(0)),
+                Some(Action::Unwatch(_)) => {}
+                Some(Action::Event(event)) => {
+                    let at = self.now - self.start;
+                    self.nodes[node].log.push((at, event.name, event.kind));
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, node: usize, conn: ConnId, remote: SocketAddr) {
+        let index = self.connections.len();
+        let local = SocketAddr::new(address(node), 20000 + index as u16);
+        let other = (0..self.nodes.len()).find(|&other| address(other) == remote.ip());
+        self.connections.push(Connection {
+            nodes: [node, other.unwrap_or(node)],
+            addresses: [local, remote],
+            ids: [Some(conn), None],
+            open: [true, true],
+            accepted: false,
+            lanes: Default::default(),
+        });
+        self.nodes[node].sockets.insert(conn, (index, 0));
+        let delay = self.delay();
+        if other.is_some() {
+            self.schedule(self.now + delay, index, What::Syn);
+        }
+    }
+
+    /// Moves output of an end as far as the connection takes it.
+    fn pump(&mut self, index: usize, from: usize) {
+        loop {
+            let connection = &mut self.connections[index];
+            if !connection.open[from] {
+                return;
+            }
+            let lane = &mut connection.lanes[1 - from];
+            let room = self.capacity.saturating_sub(lane.octets);
+            if !lane.out.is_empty() {
+                if room == 0 {
+                    return;
+                }
+                let data = lane.out.split_to(room.min(lane.out.len())).freeze();
+                self.send(index, from, Segment::Data(data));
+            } else if lane.more {
+                let (Some(conn), Some(speaker)) =
+                    (connection.ids[from], self.nodes[connection.nodes[from]].speaker.as_mut())
+                else {
+                    return;
+                };
+                lane.more = speaker.transmit(conn, &mut lane.out, BUDGET, self.now);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn send(&mut self, index: usize, from: usize, segment: Segment) {
+        let delay = self.delay();
+        let lane = &mut self.connections[index].lanes[1 - from];
+        let earliest = lane.segments.back().map_or(self.now, |(at, _)| *at);
+        let at = (self.now + delay).max(earliest);
+        if let Segment::Data(data) = &segment {
+            lane.octets += data.len();
+        }
+        lane.segments.push_back((at, segment));
+        self.schedule(at, index, What::Deliver(1 - from));
+    }
+
+    fn close(&mut self, index: usize, end: usize, farewell: &[u8]) {
+        let connection = &mut self.connections[index];
+        connection.open[end] = false;
+        let lane = &mut connection.lanes[1 - end];
+        lane.more = false;
+        lane.out.extend_from_slice(farewell);
+        let rest = std::mem::take(&mut lane.out).freeze();
+        if lane.octets + rest.len() > self.capacity {
+            // The peer does not take it: in the real world, after a second.
+            self.send(index, end, Segment::Reset);
+            return;
+        }
+        if !rest.is_empty() {
+            self.send(index, end, Segment::Data(rest));
+        }
+        self.send(index, end, Segment::Fin);
+    }
+
+    fn happen(&mut self, index: usize, what: What) {
+        let connection = &self.connections[index];
+        let [from, to] = connection.nodes;
+        let cut = self.cut.contains(&(from, to));
+        match what {
+            What::Syn if cut || self.nodes[to].silent => {}
+            What::Syn => {
+                let (there, back) = (self.delay(), self.delay());
+                if self.nodes[to].speaker.is_some() {
+                    self.schedule(self.now + there, index, What::Accept);
+                    self.schedule(self.now + back, index, What::SynAck);
+                } else {
+                    self.schedule(self.now + back, index, What::Refused);
+                }
+            }
+            What::Refused => self.connect_failed(index, "connection refused"),
+            What::SynAck => {
+                let [local, remote] = connection.addresses;
+                if let (true, Some(conn)) = (connection.open[0], connection.ids[0])
+                    && self.nodes[from].speaker.is_some()
+                {
+                    self.with(from, |speaker, now| speaker.connected(conn, local, remote, now));
+                }
+            }
+            What::Accept => self.accept(index),
+            What::Deliver(_) if cut => self.schedule(self.now + RETRANSMIT, index, what),
+            What::Deliver(end) => self.deliver(index, end),
+        }
+    }
+
+    fn connect_failed(&mut self, index: usize, reason: &str) {
+        let connection = &mut self.connections[index];
+        let node = connection.nodes[0];
+        if let (true, Some(conn)) = (std::mem::take(&mut connection.open[0]), connection.ids[0])
+            && self.nodes[node].speaker.is_some()
+        {
+            self.nodes[node].sockets.remove(&conn);
+            self.with(node, |speaker, now| speaker.connect_failed(conn, reason.into(), now));
+        }
+    }
+
+    fn accept(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        connection.accepted = true;
+        let [remote, local] = connection.addresses;
+        let node = connection.nodes[1];
+        let waiting = connection.lanes[1].segments.len();
+        if self.nodes[node].speaker.is_none() {
+            self.connections[index].open[1] = false;
+            self.send(index, 1, Segment::Reset);
+            return;
+        }
+        let now = self.now;
+        match self.speaker(node).accept(local, remote, now) {
+            Ok(conn) => {
+                self.connections[index].ids[1] = Some(conn);
+                self.nodes[node].sockets.insert(conn, (index, 1));
+            }
+            Err(refusal) => self.close(index, 1, &refusal.farewell),
+        }
+        self.settle(node);
+        for _ in 0..waiting {
+            self.schedule(self.now, index, What::Deliver(1));
+        }
+    }
+
+    fn deliver(&mut self, index: usize, end: usize) {
+        let connection = &mut self.connections[index];
+        let node = connection.nodes[end];
+        if (end == 1 && !connection.accepted) || (connection.open[end] && !self.nodes[node].reading) {
+            return;
+        }
+        let lane = &mut connection.lanes[end];
+        if lane.segments.front().is_none_or(|(at, _)| *at > self.now) {
+            return;
+        }
+        let Some((_, segment)) = lane.segments.pop_front() else { return };
+        if !lane.segments.is_empty() && self.nodes[node].reading {
+            let at = lane.segments[0].0;
+            self.schedule(at, index, What::Deliver(end));
+        }
+        let connection = &mut self.connections[index];
+        let conn = connection.ids[end].filter(|_| connection.open[end]);
+        match (segment, conn) {
+            (Segment::Data(data), Some(conn)) => {
+                let lane = &mut connection.lanes[end];
+                lane.octets -= data.len();
+                lane.inbox.extend_from_slice(&data);
+                let mut inbox = std::mem::take(&mut lane.inbox);
+                while self.with(node, |speaker, now| speaker.receive(conn, &mut inbox, now)) {}
+                self.connections[index].lanes[end].inbox = inbox;
+                self.pump(index, 1 - end);
+            }
+            (Segment::Data(data), None) => {
+                connection.lanes[end].octets -= data.len();
+                // Nobody is there: the kernel says so, if it is on.
+                if !self.nodes[node].silent {
+                    self.send(index, end, Segment::Reset);
+                }
+            }
+            (Segment::Fin | Segment::Reset, Some(conn)) => {
+                connection.open[end] = false;
+                connection.lanes[1 - end].out.clear();
+                connection.lanes[1 - end].more = false;
+                self.nodes[node].sockets.remove(&conn);
+                self.with(node, |speaker, now| speaker.closed(conn, "closed by peer".into(), now));
+            }
+            (Segment::Fin | Segment::Reset, None) => {}
+        }
+    }
+}
+
+fn pages(
+    mut page: impl FnMut(Cursor) -> (Vec<(IpNet, Attributes)>, Option<Cursor>),
+) -> BTreeMap<IpNet, Attributes> {
+    let mut routes = BTreeMap::new();
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let mut cursor = Some(Cursor::start(family));
+        while let Some(at) = cursor {
+            let (rows, next) = page(at);
+            routes.extend(rows);
+            cursor = next;
+        }
+    }
+    routes
+}

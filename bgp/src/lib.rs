@@ -13,6 +13,7 @@
 //! | [`speaker`] | composes the above | TOML, tokio |
 
 pub mod fsm;
+mod pack;
 pub mod policy;
 pub mod rib;
 pub mod speaker;

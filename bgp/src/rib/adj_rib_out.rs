@@ -12,7 +12,7 @@ const PAGE_BITS: u32 = 10;
 const PAGE: usize = 1 << PAGE_BITS;
 
 /// What was sent for a destination: an attribute set, and whether its MED was sent to the neighbour AS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Sent(std::num::NonZeroU32);
 
 impl Sent {
@@ -143,9 +143,14 @@ impl AdjRibOut {
         }
     }
 
-    /// Is it marked?
-    pub(crate) fn is_marked(&self, destination: u32) -> bool {
-        self.dirty.contains(destination)
+    /// All that was sent, and all that waits for room, has to be looked at again.
+    pub(crate) fn mark_all(&mut self, forced: bool) {
+        let mut from = 0;
+        while let Some((destination, _)) = self.next_sent(from) {
+            self.mark_range(destination, destination + 1, forced);
+            from = destination + 1;
+        }
+        self.mark_held(u32::MAX);
     }
 
     /// Must it be sent even if nothing has changed?

@@ -172,12 +172,12 @@ fn spread(hash: u32) -> u64 {
 }
 
 impl AttributeStore {
-    /// The id of these attributes, with one reference for the caller. Nothing is copied when they are known.
-    pub(crate) fn intern(&mut self, attributes: &Attributes, next_hops: &mut NextHopTracker) -> AttributesId {
-        let hash = (self.hasher.hash_one(attributes) >> 32) as u32;
+    /// The id of these attributes, with one reference for the caller.
+    pub(crate) fn intern(&mut self, attributes: Attributes, next_hops: &mut NextHopTracker) -> AttributesId {
+        let hash = (self.hasher.hash_one(&attributes) >> 32) as u32;
         let (digests, values) = (&self.digests, &self.values);
         let same = |id: &u32| {
-            digests[*id].hash == hash && matches!(&values[*id], Value::Used(value) if value == attributes)
+            digests[*id].hash == hash && matches!(&values[*id], Value::Used(value) if *value == attributes)
         };
         if let Some(id) = self.index.find(spread(hash), same) {
             let id = AttributesId(*id);
@@ -185,8 +185,8 @@ impl AttributeStore {
             return id;
         }
         let next_hop = next_hops.name(attributes.next_hop().address());
-        let id = self.digests.insert(Digest::of(attributes, hash, next_hop));
-        let twin = self.values.insert(Value::Used(attributes.clone()));
+        let id = self.digests.insert(Digest::of(&attributes, hash, next_hop));
+        let twin = self.values.insert(Value::Used(attributes));
         debug_assert_eq!(id, twin);
         let digests = &self.digests;
         self.index.insert_unique(spread(hash), id, |id| spread(digests[*id].hash));

@@ -115,6 +115,18 @@ pub fn multipath(candidates: &[Candidate], alive: &mut Vec<u16>) {
     narrow_to_equals(candidates, alive, &mut |_, _| {});
 }
 
+/// The candidates that are used at once when `best` is the best and at most `limit` may be: the best and its equals
+/// ([`multipath`]). Of more equals than may be used, always the same, by router id and address.
+pub fn in_use<'a>(candidates: &[Candidate], best: usize, limit: u16, alive: &'a mut Vec<u16>) -> &'a [u16] {
+    multipath(candidates, alive);
+    alive.sort_unstable_by_key(|at| {
+        let candidate = &candidates[usize::from(*at)];
+        (usize::from(*at) != best, candidate.router_id, candidate.address)
+    });
+    alive.truncate(usize::from(limit.max(1)));
+    alive
+}
+
 /// Compares two candidates as [`select`] would, without working space: whether the first is the better one.
 pub fn first_of_two(a: &Candidate, b: &Candidate) -> (bool, Reason) {
     fn step<K: Ord>(a: &K, b: &K) -> Option<bool> {

@@ -66,6 +66,27 @@ impl<P: FamilyPrefix> LocRib<P> {
         self.table.find(prefix).is_some_and(|id| self.retract_at(shared, slot, id))
     }
 
+    /// Withdrawals from a peer; `in_error`: announcements that an error made withdrawals (RFC 7606).
+    pub(crate) fn retract_all(
+        &mut self,
+        shared: &mut Shared,
+        slot: Slot,
+        prefixes: impl Iterator<Item = P>,
+        in_error: bool,
+    ) {
+        let mut count = 0;
+        for prefix in prefixes {
+            count += 1;
+            self.retract(shared, slot, prefix);
+        }
+        let received = &mut shared.peers.get_mut(slot).family_mut(P::FAMILY).received;
+        if in_error {
+            received.treated_as_withdraw += count;
+        } else {
+            received.withdrawn += count;
+        }
+    }
+
     fn retract_at(&mut self, shared: &mut Shared, slot: Slot, id: u32) -> bool {
         let Some((path, was_head)) = self.table.take(id, slot) else { return false };
         let destination = self.table.destination_mut(id);
@@ -102,9 +123,21 @@ impl<P: FamilyPrefix> LocRib<P> {
     /// Marks a destination for the FIB if it may have anything to do with it.
     fn mark_fib(&mut self, shared: &Shared, id: u32) {
         let destination = self.table.destination(id);
-        let installs = |best| shared.peers.get(self.table.path(best).slot).config.install;
-        if destination.fib != 0 || destination.best().is_some_and(installs) {
+        let installs = |path: &Path| shared.peers.get(path.slot).config.install;
+        if destination.fib != 0
+            || (destination.best().is_some() && self.table.paths(id).any(|(_, path)| installs(path)))
+        {
             self.fib_dirty.insert(id);
+        }
+    }
+
+    /// Marks everything that a peer has a path for, for the FIB.
+    pub(crate) fn mark_fib_of(&mut self, shared: &Shared, slot: Slot) {
+        let paths = &shared.peers.get(slot).family(P::FAMILY).received.paths;
+        let mut from = 0;
+        while let Some(block) = paths.next_from(from) {
+            self.fib_dirty.insert_range(block * BLOCK, (block + 1) * BLOCK);
+            from = block + 1;
         }
     }
 
@@ -183,29 +216,17 @@ impl<P: FamilyPrefix> LocRib<P> {
                 self.scratch.next_hops.extend(shared.fib_next_hop(self.table.path(best)));
             }
             Some(best) => {
-                for path in self.multipath(shared, id, best) {
-                    let next_hop = shared.fib_next_hop(self.table.path(path));
-                    self.scratch.next_hops.extend(next_hop);
+                Self::gather(&self.table, &mut self.scratch, shared, id);
+                let Scratch { ids, candidates, alive, next_hops } = &mut self.scratch;
+                let best = ids.iter().position(|path| *path == best).unwrap_or(0);
+                for at in decision::in_use(candidates, best, shared.config.max_paths, alive) {
+                    next_hops.extend(shared.fib_next_hop(self.table.path(ids[usize::from(*at)])));
                 }
             }
         }
         self.scratch.next_hops.sort_unstable();
         self.scratch.next_hops.dedup();
         shared.sets.intern(&self.scratch.next_hops)
-    }
-
-    /// The paths in use: the best one and its equals, as many as may be.
-    pub(crate) fn multipath(&mut self, shared: &Shared, id: u32, best: u32) -> Vec<u32> {
-        Self::gather(&self.table, &mut self.scratch, shared, id);
-        let Scratch { ids, candidates, alive, .. } = &mut self.scratch;
-        decision::multipath(candidates, alive);
-        // Of more equals than may be used, always the same: by router id and address.
-        alive.sort_unstable_by_key(|at| {
-            let candidate = &candidates[usize::from(*at)];
-            (ids[usize::from(*at)] != best, candidate.router_id, candidate.address)
-        });
-        alive.truncate(usize::from(shared.config.max_paths.max(1)));
-        alive.iter().map(|at| ids[usize::from(*at)]).collect()
     }
 
     /// Does one slice of a sweep. Returns whether more of it is left.
@@ -262,6 +283,21 @@ impl<P: FamilyPrefix> LocRib<P> {
             }
         }
         true
+    }
+
+    /// An Adj-RIB-Out holds these attributes for a destination, in place of what it held before.
+    pub(crate) fn remember_sent(
+        &mut self,
+        shared: &mut Shared,
+        id: u32,
+        before: Option<AttributesId>,
+        attributes: AttributesId,
+    ) {
+        shared.attributes.retain(attributes);
+        match before {
+            Some(before) => shared.release(before),
+            None => self.table.destination_mut(id).pins += 1,
+        }
     }
 
     /// An Adj-RIB-Out holds nothing for a destination any more; `attributes` is what it held.

@@ -83,7 +83,11 @@ impl NextHopTracker {
 
     fn drop_unused(&mut self, number: u32) {
         let entry = &self.entries[number as usize];
-        if entry.sets == 0 && !entry.watched && !entry.queued && self.by_address.remove(&entry.address).is_some() {
+        if entry.sets == 0
+            && !entry.watched
+            && !entry.queued
+            && self.by_address.remove(&entry.address).is_some()
+        {
             self.vacant.push(number);
         }
     }

@@ -12,7 +12,7 @@ use super::adj_rib_out::AdjRibOut;
 use super::table::Slot;
 use super::{NextHopSelf, PeerId, PeerRib};
 use crate::policy::{Policy, Source};
-use crate::wire::{Family, FamilySet};
+use crate::wire::{EncodeContext, Family, FamilySet, Session};
 
 /// The slot of what this host originates.
 pub(crate) const LOCAL: Slot = 0;
@@ -28,6 +28,10 @@ pub(crate) struct Peer {
     pub(crate) sweeps: u32,
     /// It has been named by `next_pending_peer`, or will be.
     pending: bool,
+    /// The family that is packed first next time, so that a busy one does not hold up the other.
+    pub(crate) turn: Family,
+    /// What it was packed for last: the session, and the context of its encoded attributes.
+    pub(crate) packed: Option<(Session, EncodeContext)>,
     /// What the export policy may let through.
     pub(crate) exports_local: bool,
     pub(crate) exports_learned: bool,
@@ -57,6 +61,8 @@ impl Peer {
             families: Default::default(),
             sweeps: 0,
             pending: false,
+            turn: Family::Ipv4,
+            packed: None,
             exports_local: false,
             exports_learned: false,
         };
@@ -80,11 +86,6 @@ impl Peer {
         &mut self.families[family as usize]
     }
 
-    /// Its session is up and carries this family.
-    pub(crate) fn carries(&self, family: Family) -> bool {
-        self.session == SessionState::Up && self.config.families.contains(family)
-    }
-
     pub(crate) fn is_pending(&self) -> bool {
         self.session == SessionState::Up && self.families.iter().any(|family| family.sent.is_pending())
     }
@@ -105,6 +106,7 @@ pub(crate) struct Peers {
     /// Slots of the sessions that are up.
     up: Vec<Slot>,
     pending: VecDeque<Slot>,
+    pending_count: usize,
 }
 
 impl Peers {
@@ -132,6 +134,7 @@ impl Peers {
             by_id: HashMap::new(),
             up: Vec::new(),
             pending: VecDeque::new(),
+            pending_count: 0,
         }
     }
 
@@ -195,16 +198,18 @@ impl Peers {
     pub(crate) fn take_down(&mut self, slot: Slot, session: SessionState) -> [AdjRibOut; 2] {
         self.up.retain(|other| *other != slot);
         self.pending.retain(|other| *other != slot);
+        self.note_idle(slot);
         let peer = self.get_mut(slot);
         peer.session = session;
-        peer.pending = false;
+        peer.packed = None;
         peer.families.each_mut().map(|family| std::mem::take(&mut family.sent))
     }
 
     /// Frees the slot of a peer of which nothing is left.
     pub(crate) fn drop_unused(&mut self, slot: Slot) {
         if slot != LOCAL && self.get(slot).is_unused() {
-            self.by_id.remove(&self.get(slot).id);
+            let id = self.get(slot).id;
+            self.by_id.remove(&id);
             self.slots[usize::from(slot)] = None;
             self.vacant.push(slot);
         }
@@ -216,12 +221,20 @@ impl Peers {
         if !peer.pending && peer.is_pending() {
             peer.pending = true;
             self.pending.push_back(slot);
+            self.pending_count += 1;
         }
     }
 
     /// A peer's Adj-RIB-Out has nothing to do any more.
     pub(crate) fn note_idle(&mut self, slot: Slot) {
-        self.get_mut(slot).pending = false;
+        if std::mem::take(&mut self.get_mut(slot).pending) {
+            self.pending_count -= 1;
+        }
+    }
+
+    /// Has nobody anything to do?
+    pub(crate) fn all_idle(&self) -> bool {
+        self.pending_count == 0
     }
 
     /// The next peer that has become pending.

@@ -6,21 +6,16 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::wire::Family;
+use crate::wire::{self, Family};
 
 /// A destination's prefix, without host bits.
-pub(crate) trait FamilyPrefix: Copy + Debug + Default + Eq + Ord + Hash + Into<IpNet> {
+pub(crate) trait FamilyPrefix: wire::Prefix + Debug + Default + Eq + Ord + Hash + Into<IpNet> {
     /// The family of the table.
     const FAMILY: Family;
-    /// Bits of an address.
-    const MAX: u8;
-
     /// Well mixed, for a table; `seed` is secret so that nobody can make prefixes collide.
     fn hash(self, seed: u64) -> u64;
     /// The prefix of this length that holds an address.
     fn containing(address: IpAddr, length: u8) -> Option<Self>;
-    /// The prefix, if it is of this family; host bits are cleared.
-    fn of(net: IpNet) -> Option<Self>;
 }
 
 /// Multiplies into 128 bits and folds: every bit of the input reaches every bit of the result.
@@ -33,7 +28,6 @@ const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl FamilyPrefix for Ipv4Net {
     const FAMILY: Family = Family::Ipv4;
-    const MAX: u8 = 32;
 
     fn hash(self, seed: u64) -> u64 {
         let key = u64::from(self.addr().to_bits()) << 8 | u64::from(self.prefix_len());
@@ -44,15 +38,10 @@ impl FamilyPrefix for Ipv4Net {
         let IpAddr::V4(address) = address else { return None };
         Self::new(address, length).ok().map(|net| net.trunc())
     }
-
-    fn of(net: IpNet) -> Option<Self> {
-        if let IpNet::V4(net) = net { Some(net.trunc()) } else { None }
-    }
 }
 
 impl FamilyPrefix for Ipv6Net {
     const FAMILY: Family = Family::Ipv6;
-    const MAX: u8 = 128;
 
     fn hash(self, seed: u64) -> u64 {
         let bits = self.addr().to_bits();
@@ -64,9 +53,5 @@ impl FamilyPrefix for Ipv6Net {
     fn containing(address: IpAddr, length: u8) -> Option<Self> {
         let IpAddr::V6(address) = address else { return None };
         Self::new(address, length).ok().map(|net| net.trunc())
-    }
-
-    fn of(net: IpNet) -> Option<Self> {
-        if let IpNet::V6(net) = net { Some(net.trunc()) } else { None }
     }
 }

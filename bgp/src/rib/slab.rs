@@ -133,9 +133,9 @@ impl<T: SlabItem> Slab<T> {
 
     /// All ids are below this.
     pub(crate) fn bound(&self) -> u32 {
-        self.pages.last().map_or(0, |page| {
-            ((self.pages.len() as u32 - 1) << PAGE_BITS) + page.items.len() as u32
-        })
+        self.pages
+            .last()
+            .map_or(0, |page| ((self.pages.len() as u32 - 1) << PAGE_BITS) + page.items.len() as u32)
     }
 
     /// Items in use.

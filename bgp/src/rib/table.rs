@@ -143,7 +143,7 @@ impl<P: FamilyPrefix> Default for Table<P> {
     fn default() -> Self {
         Self {
             index: HashTable::new(),
-            seed: RandomState::new().hash_one(P::MAX),
+            seed: RandomState::new().hash_one(P::MAX_LEN),
             destinations: Slab::default(),
             paths: Slab::default(),
         }

@@ -64,7 +64,7 @@ impl PeerConfig {
             // The text alone: told when the session goes down, which it has.
             (*shutdown != new.shutdown, Impact::Live),
             (*install != new.install, Impact::Live),
-            (*next_hop != new.next_hop, Impact::Live),
+            (*next_hop != new.next_hop, Impact::Session),
             // Port, addresses, TTL, GTSM and keys belong to the connection.
             (*transport != new.transport, Impact::Session),
         ];

@@ -60,7 +60,7 @@ impl Speaker {
             Ok(Message::Update(update)) => {
                 // Only a session that is, or by this message becomes, Established has use for it.
                 if received(self, Received::Update).is_some() {
-                    self.update(id, &update, now);
+                    self.update(id, update, now);
                 }
             }
             Ok(Message::Keepalive) => drop(received(self, Received::Keepalive)),
@@ -81,15 +81,16 @@ impl Speaker {
         self.drive(id, Event::Malformed(conn, notification), now);
     }
 
-    fn update(&mut self, id: PeerId, update: &Update<'_>, now: Instant) {
+    fn update(&mut self, id: PeerId, update: Update<'_>, now: Instant) {
         if let Some(error) = update.treat_as_withdraw() {
             self.update_error(id, error.to_string(), now);
         }
         if let Some(first) = update.discarded().first().first() {
             self.update_error(id, first.to_string(), now);
         }
+        let end_of_rib = update.end_of_rib();
         let outcome = self.rib.update(id, update);
-        if let Some(family) = update.end_of_rib() {
+        if let Some(family) = end_of_rib {
             self.event(id, PeerEventKind::EndOfRib(family));
         }
         self.limit_prefixes(id, outcome, now);

@@ -128,6 +128,15 @@ impl Speaker {
                 if old.export != new.export {
                     rib.set_export(id, Arc::clone(&new.export));
                 }
+                if old.install != new.install {
+                    rib.set_install(id, new.install);
+                }
+                if old.max_prefixes_out != new.max_prefixes_out {
+                    rib.set_max_prefixes_out(id, new.max_prefixes_out);
+                }
+                if old.allow_own_as != new.allow_own_as {
+                    rib.set_allow_own_as(id, new.allow_own_as);
+                }
                 if old.import != new.import {
                     rib.set_import(id, Arc::clone(&new.import));
                 }

@@ -65,10 +65,12 @@ impl Prefix for Ipv4Net {
 
     #[inline]
     fn write(self, place: &mut [u8; PLACE]) -> usize {
-        let [a, b, c, d] = self.addr().octets();
         let bits = self.prefix_len();
-        place[0] = bits;
-        [place[1], place[2], place[3], place[4]] = [a, b, c, d];
+        let [a, b, c, d] = self.addr().octets();
+        // One store of eight octets.
+        if let Some(place) = place.first_chunk_mut() {
+            *place = [bits, a, b, c, d, 0, 0, 0];
+        }
         1 + octets(bits)
     }
 }
@@ -79,11 +81,15 @@ impl Prefix for Ipv6Net {
     #[inline]
     fn read(list: &[u8]) -> Option<(Self, &[u8])> {
         let (&bits, rest) = list.split_first()?;
-        let (octets, rest) = rest.split_at_checked(octets(bits))?;
-        let mut address = [0; 16];
-        address.get_mut(..octets.len())?.copy_from_slice(octets);
+        let after = rest.get(octets(bits)..)?;
+        // Sixteen octets at once are cheaper than as many as there are; what is too much is masked away.
+        let address = rest.first_chunk().copied().unwrap_or_else(|| {
+            let mut address = [0; 16];
+            address.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            address
+        });
         let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-        Some((Self::new(Ipv6Addr::from_bits(u128::from_be_bytes(address) & mask), bits).ok()?, rest))
+        Some((Self::new(Ipv6Addr::from_bits(u128::from_be_bytes(address) & mask), bits).ok()?, after))
     }
 
     #[inline]
@@ -99,18 +105,20 @@ impl Prefix for Ipv6Net {
 #[inline]
 pub(super) fn is_valid<P: Prefix>(mut list: &[u8]) -> bool {
     while let Some((&bits, rest)) = list.split_first() {
-        if bits > P::MAX_LEN {
-            return false;
-        }
-        // For the branch, see `Prefix::read`.
-        let step = match bits {
-            17..=24 => rest.get(3..),
-            25..=32 => rest.get(4..),
-            _ => rest.get(octets(bits)..),
-        };
-        match step {
-            Some(rest) => list = rest,
-            None => return false,
+        // For the branches, see `Prefix::read`.
+        if (17..=24).contains(&bits)
+            && let Some(rest) = rest.get(3..)
+        {
+            list = rest;
+        } else if (25..=32).contains(&bits)
+            && let Some(rest) = rest.get(4..)
+        {
+            list = rest;
+        } else {
+            match rest.get(octets(bits)..) {
+                Some(rest) if bits <= P::MAX_LEN => list = rest,
+                _ => return false,
+            }
         }
     }
     true
@@ -178,24 +186,28 @@ pub(super) fn write<P: Prefix>(
     // A block on the stack spares a length update and a capacity check of the output per prefix.
     const BLOCK: usize = 512;
     let mut block = [0; BLOCK];
-    let (mut used, mut count, mut prefix) = (0, 0, first);
-    while let Some(place) = block.get_mut(used..).and_then(|rest| rest.first_chunk_mut()) {
-        let octets = prefix.write(place);
-        used += octets;
-        room -= octets;
-        count += 1;
-        if room < P::MAX_OCTETS {
-            break;
+    let mut used = first.write(block.first_chunk_mut().unwrap_or(&mut [0; PLACE]));
+    let mut count = 1;
+    loop {
+        // Up to here another prefix fits, both into the block and into the room.
+        let last = room.saturating_sub(P::MAX_OCTETS).min(BLOCK - PLACE);
+        while used <= last
+            && let Some(place) = block.get_mut(used..).and_then(|rest| rest.first_chunk_mut())
+        {
+            let Some(prefix) = prefixes.next() else {
+                out.put_slice(block.get(..used).unwrap_or(&[]));
+                return count;
+            };
+            used += prefix.write(place);
+            count += 1;
         }
-        let Some(next) = prefixes.next() else { break };
-        prefix = next;
-        if used > BLOCK - PLACE {
-            out.put_slice(&block[..used]);
-            used = 0;
+        out.put_slice(block.get(..used).unwrap_or(&[]));
+        room -= used;
+        used = 0;
+        if room < P::MAX_OCTETS {
+            return count;
         }
     }
-    out.put_slice(block.get(..used).unwrap_or(&[]));
-    count
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Cease, Timer};
+use super::{Cease, Idle, Timer};
 use crate::wire::{
     Notification, Open,
     iana::{cease, error_code},
@@ -124,18 +124,20 @@ pub enum Cause {
 /// Why a connection is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The session is shut down, or held Idle.
-    Idle,
+    /// The session is shut down, held Idle or suspended.
+    Idle(Idle),
     /// The session is Established (RFC 4271 section 6.8).
     Collision,
 }
 
 impl Refused {
-    /// What to tell the one who dialled.
-    pub fn cease(self) -> Cease {
+    /// What to tell the one who dialled. Nothing while held Idle: the peer would take it for a failure of its own and
+    /// hold itself Idle, and both would turn each other down for ever.
+    pub fn cease(self) -> Option<Cease> {
         match self {
-            Self::Idle => Cease::ConnectionRejected,
-            Self::Collision => Cease::ConnectionCollision,
+            Self::Idle(Idle::Held) => None,
+            Self::Idle(Idle::Stopped | Idle::Suspended) => Some(Cease::ConnectionRejected),
+            Self::Collision => Some(Cease::ConnectionCollision),
         }
     }
 }
@@ -151,12 +153,17 @@ impl Cause {
 
     /// The other one of two connections stays: nobody's failure.
     pub fn is_collision(&self) -> bool {
-        matches!(
-            self,
-            Self::Sent(n) | Self::Received(n)
-                if (n.code, n.subcode) == (error_code::CEASE, cease::CONNECTION_COLLISION)
-        )
+        matches!(self, Self::Sent(n) | Self::Received(n) if is_cease(n, cease::CONNECTION_COLLISION))
     }
+
+    /// The peer does not want a connection now (RFC 4486): much like one that is not there.
+    pub(super) fn is_rejection(&self) -> bool {
+        matches!(self, Self::Received(n) if is_cease(n, cease::CONNECTION_REJECTED))
+    }
+}
+
+fn is_cease(notification: &Notification, subcode: u8) -> bool {
+    (notification.code, notification.subcode) == (error_code::CEASE, subcode)
 }
 
 /// For people: `received Cease/Administrative Shutdown: …`.

@@ -230,7 +230,7 @@ impl Fsm {
         // An idle hold that ended this very moment must not refuse anybody.
         self.handle_timeout(now);
         match self.phase {
-            Phase::Idle(_) => Err(Refused::Idle),
+            Phase::Idle(idle) => Err(Refused::Idle(idle)),
             Phase::Established(_) => {
                 self.probe(now);
                 Err(Refused::Collision)

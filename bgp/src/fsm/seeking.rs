@@ -179,7 +179,14 @@ impl Fsm {
         let Some(link) = self.link(side) else { return };
         let state = link.state();
         match (received, &link.stage) {
-            (Received::Notification(n), _) => self.give_up(side, Cause::Received(n), now),
+            (Received::Notification(n), _) => {
+                let cause = Cause::Received(n);
+                if cause.is_rejection() {
+                    self.fall_back(side, cause, now)
+                } else {
+                    self.give_up(side, cause, now)
+                }
+            }
             (Received::Open(open), Stage::OpenSent) => match self.settings.negotiate(*open) {
                 Ok(negotiated) => self.open_received(side, negotiated, now),
                 Err(notification) => self.give_up(side, Cause::Sent(notification), now),
@@ -279,15 +286,19 @@ impl Fsm {
 
     /// 18, TcpConnectionFails.
     fn transport_failed(&mut self, side: Side, reason: String, now: Instant) {
-        let Some(state) = self.link(side).map(Link::state) else { return };
-        self.dials_failed = self.dials_failed.saturating_add(1);
-        if state == State::OpenConfirm {
+        if self.link(side).map(Link::state) == Some(State::OpenConfirm) {
             self.give_up(side, Cause::Transport(reason), now);
-            return;
+        } else {
+            self.fall_back(side, Cause::Transport(reason), now);
         }
+    }
+
+    /// Ends a connection that did not get far, and listens when it was the last one.
+    fn fall_back(&mut self, side: Side, cause: Cause, now: Instant) {
+        self.dials_failed = self.dials_failed.saturating_add(1);
         // Connect goes to Idle by the letter of the RFC, where nobody may connect to us;
         // as everybody else we listen, as OpenSent does by the letter too.
-        self.drop_link(side, Cause::Transport(reason));
+        self.drop_link(side, cause);
         if !self.carry_on(now) && self.is_alone() {
             self.listen(now);
         }

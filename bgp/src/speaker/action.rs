@@ -6,11 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Transport;
 use crate::{
-    fsm::{Cause, ConnId, Negotiated, Refused},
+    fsm::{Cause, Cease, ConnId, Idle, Negotiated, Refused},
     rib::PeerId,
     wire::Family,
 };
@@ -103,7 +103,7 @@ pub enum PeerEventKind {
 pub struct Refusal {
     /// The reason.
     pub reason: RefusalReason,
-    /// To be written before closing (RFC 4486 section 4).
+    /// To be written before closing (RFC 4486 section 4). May be empty.
     pub farewell: Bytes,
 }
 
@@ -118,12 +118,28 @@ pub enum RefusalReason {
     Session(Refused),
 }
 
+impl Refusal {
+    pub(super) fn new(reason: RefusalReason) -> Self {
+        let cease = match reason {
+            RefusalReason::UnknownPeer | RefusalReason::LocalAddress => Some(Cease::ConnectionRejected),
+            RefusalReason::Session(refused) => refused.cease(),
+        };
+        let mut farewell = BytesMut::new();
+        if let Some(cease) = cease {
+            cease.notification().encode(&mut farewell);
+        }
+        Self { reason, farewell: farewell.freeze() }
+    }
+}
+
 impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownPeer => "no neighbor with that address",
             Self::LocalAddress => "connected to another address than the neighbor's local-address",
-            Self::Session(Refused::Idle) => "the session is shut down or held idle",
+            Self::Session(Refused::Idle(Idle::Stopped)) => "the session is shut down",
+            Self::Session(Refused::Idle(Idle::Held)) => "the session failed and is held idle",
+            Self::Session(Refused::Idle(Idle::Suspended)) => "the session exceeded its prefix limit",
             Self::Session(Refused::Collision) => "the session is established already",
         })
     }

@@ -149,29 +149,24 @@ impl Speaker {
 
     /// Somebody connected to us. A refusal is not only an error: its farewell wants to be sent.
     pub fn accept(&mut self, local: SocketAddr, remote: SocketAddr, now: Instant) -> Result<ConnId, Refusal> {
-        let refuse =
-            |reason, cease: Cease| Err(Refusal { reason, farewell: session::encoded(&cease.notification()) });
-        let Some(peer) = self.all().find(|peer| peer.config.address.matches(remote)) else {
-            return refuse(RefusalReason::UnknownPeer, Cease::ConnectionRejected);
+        let found = self.peers.iter_mut().flatten().find(|peer| peer.config.address.matches(remote));
+        let Some(peer) = found else {
+            return Err(Refusal::new(RefusalReason::UnknownPeer));
         };
-        let id = peer.id;
-        if peer.config.transport.local_address.is_some_and(|address| address != local.ip().to_canonical()) {
-            return refuse(RefusalReason::LocalAddress, Cease::ConnectionRejected);
+        let ours = peer.config.transport.local_address;
+        if ours.is_some_and(|address| address != local.ip().to_canonical()) {
+            return Err(Refusal::new(RefusalReason::LocalAddress));
         }
-        let Some(peer) = self.find_mut(id) else {
-            return refuse(RefusalReason::UnknownPeer, Cease::ConnectionRejected);
-        };
         let accepted = peer.fsm.accept(now);
         if let Ok(conn) = accepted {
             peer.conns.push(Conn { ends: Some((local, remote)), ..Conn::new(conn) });
         }
+        let id = peer.id;
         self.carry_out(id, now);
-        accepted.or_else(|refused| {
-            let refusal = refuse(RefusalReason::Session(refused), refused.cease());
-            if let Err(refusal) = &refusal {
-                self.event(id, PeerEventKind::Refused(refusal.reason));
-            }
-            refusal
+        accepted.map_err(|refused| {
+            let reason = RefusalReason::Session(refused);
+            self.event(id, PeerEventKind::Refused(reason));
+            Refusal::new(reason)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::{
     Action, PeerEvent, PeerEventKind, Speaker,
@@ -127,11 +127,4 @@ impl Speaker {
             conns.retain(|conn| fsm.owns(conn.id));
         }
     }
-}
-
-/// A message by itself.
-pub(super) fn encoded(notification: &Notification) -> Bytes {
-    let mut octets = BytesMut::new();
-    notification.encode(&mut octets);
-    octets.freeze()
 }

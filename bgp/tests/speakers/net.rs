@@ -30,32 +30,32 @@ const BUDGET: usize = 16 * 1024;
 /// A retransmission, as far as this network is concerned.
 const RETRANSMIT: Duration = Duration::from_millis(200);
 
-pub struct Net {
-    pub now: Instant,
+pub(crate) struct Net {
+    pub(crate) now: Instant,
     start: Instant,
-    pub random: Random,
-    pub nodes: Vec<Node>,
+    pub(crate) random: Random,
+    pub(crate) nodes: Vec<Node>,
     connections: Vec<Connection>,
     events: BinaryHeap<Reverse<(Instant, u64, usize, What)>>,
     sequence: u64,
     /// Pairs of nodes that cannot reach each other, both orders.
     cut: HashSet<(usize, usize)>,
     /// One way, at most; at least a tenth of it.
-    pub latency: Duration,
+    pub(crate) latency: Duration,
     /// Octets that a connection holds in one direction: send buffer, wire and receive buffer together.
-    pub capacity: usize,
+    pub(crate) capacity: usize,
 }
 
-pub struct Node {
-    pub config: Config,
-    pub speaker: Option<Speaker>,
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) speaker: Option<Speaker>,
     /// Takes what arrives.
-    pub reading: bool,
+    pub(crate) reading: bool,
     /// No answer at all, not even from the kernel.
     silent: bool,
     /// What the speaker said, and when since the beginning.
-    pub log: Vec<(Duration, Arc<str>, PeerEventKind)>,
-    pub fib: BTreeMap<IpNet, NextHops>,
+    pub(crate) log: Vec<(Duration, Arc<str>, PeerEventKind)>,
+    pub(crate) fib: BTreeMap<IpNet, NextHops>,
     sockets: HashMap<ConnId, (usize, usize)>,
 }
 
@@ -100,20 +100,20 @@ enum What {
 }
 
 /// The address of a node.
-pub fn address(node: usize) -> IpAddr {
+pub(crate) fn address(node: usize) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, node as u8 + 1).into()
 }
 
 /// The AS of a node.
-pub fn asn(node: usize) -> u32 {
+pub(crate) fn asn(node: usize) -> u32 {
     65001 + node as u32
 }
 
-pub fn prefix(number: u32) -> IpNet {
+pub(crate) fn prefix(number: u32) -> IpNet {
     IpNet::new(Ipv4Addr::from(0xc0a8_0000 + number).into(), 32).unwrap()
 }
 
-pub fn origination() -> Origination {
+pub(crate) fn origination() -> Origination {
     Origination {
         origin: Origin::Igp,
         med: None,
@@ -124,13 +124,13 @@ pub fn origination() -> Origination {
 }
 
 /// Everything, learned or not.
-pub fn transit() -> Arc<Policy> {
+pub(crate) fn transit() -> Arc<Policy> {
     let rule = Rule { source: Some(Source::Any), ..Rule::new(policy::Action::Accept) };
     Arc::new(Policy::new(vec![rule], policy::Action::Reject))
 }
 
 /// A node without peers. Node 0 has the lowest identifier.
-pub fn config(node: usize) -> Config {
+pub(crate) fn config(node: usize) -> Config {
     Config {
         asn: asn(node),
         router_id: Ipv4Addr::new(10, 0, 0, node as u8 + 1),
@@ -141,7 +141,7 @@ pub fn config(node: usize) -> Config {
 }
 
 /// How a node sees another one: accepts and announces everything.
-pub fn peer(other: usize) -> PeerConfig {
+pub(crate) fn peer(other: usize) -> PeerConfig {
     PeerConfig {
         hold_time: 9,
         connect_retry: Duration::from_secs(5),
@@ -153,7 +153,7 @@ pub fn peer(other: usize) -> PeerConfig {
 
 impl Net {
     /// Nodes that are not running yet, and which of them peer.
-    pub fn new(seed: u64, size: usize, links: &[(usize, usize)]) -> Self {
+    pub(crate) fn new(seed: u64, size: usize, links: &[(usize, usize)]) -> Self {
         let start = Instant::now();
         let mut configs: Vec<_> = (0..size).map(config).collect();
         for &(a, b) in links {
@@ -184,7 +184,7 @@ impl Net {
     }
 
     /// Two nodes that peer, running.
-    pub fn pair(seed: u64) -> Self {
+    pub(crate) fn pair(seed: u64) -> Self {
         let mut net = Self::new(seed, 2, &[(0, 1)]);
         net.start(0);
         net.start(1);
@@ -192,13 +192,13 @@ impl Net {
     }
 
     /// The same, Established.
-    pub fn established_pair(seed: u64) -> Self {
+    pub(crate) fn established_pair(seed: u64) -> Self {
         let mut net = Self::pair(seed);
         net.run_until(Duration::from_secs(30), Self::all_established);
         net
     }
 
-    pub fn start(&mut self, node: usize) {
+    pub(crate) fn start(&mut self, node: usize) {
         let seed = self.random.next_u64();
         self.nodes[node].silent = false;
         self.nodes[node].speaker = Some(Speaker::new(self.nodes[node].config.clone(), seed, self.now));
@@ -206,7 +206,7 @@ impl Net {
     }
 
     /// The process dies; its kernel resets the connections.
-    pub fn kill(&mut self, node: usize) {
+    pub(crate) fn kill(&mut self, node: usize) {
         let sockets = std::mem::take(&mut self.nodes[node].sockets);
         self.nodes[node].speaker = None;
         self.nodes[node].fib.clear();
@@ -217,7 +217,7 @@ impl Net {
     }
 
     /// The power fails: nobody is told.
-    pub fn power_off(&mut self, node: usize) {
+    pub(crate) fn power_off(&mut self, node: usize) {
         let sockets = std::mem::take(&mut self.nodes[node].sockets);
         self.nodes[node].speaker = None;
         self.nodes[node].fib.clear();
@@ -227,17 +227,17 @@ impl Net {
         }
     }
 
-    pub fn cut(&mut self, a: usize, b: usize) {
+    pub(crate) fn cut(&mut self, a: usize, b: usize) {
         self.cut.extend([(a, b), (b, a)]);
     }
 
-    pub fn heal(&mut self, a: usize, b: usize) {
+    pub(crate) fn heal(&mut self, a: usize, b: usize) {
         self.cut.remove(&(a, b));
         self.cut.remove(&(b, a));
     }
 
     /// A node takes, or does not take, what arrives.
-    pub fn set_reading(&mut self, node: usize, reading: bool) {
+    pub(crate) fn set_reading(&mut self, node: usize, reading: bool) {
         self.nodes[node].reading = reading;
         if reading {
             for (index, end) in self.nodes[node].sockets.values().copied().collect::<Vec<_>>() {
@@ -246,28 +246,28 @@ impl Net {
         }
     }
 
-    pub fn speaker(&mut self, node: usize) -> &mut Speaker {
+    pub(crate) fn speaker(&mut self, node: usize) -> &mut Speaker {
         self.nodes[node].speaker.as_mut().expect("the node runs")
     }
 
     /// Calls a speaker and does what it asks for.
-    pub fn with<T>(&mut self, node: usize, act: impl FnOnce(&mut Speaker, Instant) -> T) -> T {
+    pub(crate) fn with<T>(&mut self, node: usize, act: impl FnOnce(&mut Speaker, Instant) -> T) -> T {
         let now = self.now;
         let result = act(self.speaker(node), now);
         self.settle(node);
         result
     }
 
-    pub fn originate(&mut self, node: usize, number: u32) {
+    pub(crate) fn originate(&mut self, node: usize, number: u32) {
         self.with(node, |speaker, _| speaker.originate(prefix(number), &origination()));
     }
 
-    pub fn withdraw(&mut self, node: usize, number: u32) {
+    pub(crate) fn withdraw(&mut self, node: usize, number: u32) {
         self.with(node, |speaker, _| speaker.withdraw(prefix(number)));
     }
 
     /// Reconfigures a node by changing what it was configured with.
-    pub fn reconfigure(
+    pub(crate) fn reconfigure(
         &mut self,
         node: usize,
         change: impl FnOnce(&mut Config),
@@ -278,57 +278,56 @@ impl Net {
     }
 
     /// How `node` sees `other`.
-    pub fn status(&self, node: usize, other: usize) -> Option<PeerStatus> {
+    pub(crate) fn status(&self, node: usize, other: usize) -> Option<PeerStatus> {
         let speaker = self.nodes[node].speaker.as_ref()?;
         speaker.peer(speaker.peer_id(&format!("node{other}"))?)
     }
 
-    pub fn state(&self, node: usize, other: usize) -> Option<State> {
+    pub(crate) fn state(&self, node: usize, other: usize) -> Option<State> {
         self.status(node, other).map(|status| status.state)
     }
 
-    pub fn peer_id(&self, node: usize, other: usize) -> PeerId {
+    pub(crate) fn peer_id(&self, node: usize, other: usize) -> PeerId {
         self.status(node, other).expect("they peer").id
     }
 
     /// The last thing that `node` said about `other` and that `pick` is interested in.
-    pub fn said<T>(&self, node: usize, pick: impl Fn(&PeerEventKind) -> Option<T>) -> Option<T> {
+    pub(crate) fn said<T>(&self, node: usize, pick: impl Fn(&PeerEventKind) -> Option<T>) -> Option<T> {
         self.nodes[node].log.iter().rev().find_map(|(_, _, kind)| pick(kind))
     }
 
     /// Every speaker that runs has every session that it is configured with.
-    pub fn all_established(&self) -> bool {
+    pub(crate) fn all_established(&self) -> bool {
         self.nodes.iter().filter_map(|node| node.speaker.as_ref()).all(|speaker| {
             speaker.peers().all(|peer| peer.shutdown.is_some() || peer.state == State::Established)
         })
     }
 
     /// Nothing is under way.
-    pub fn is_quiet(&self) -> bool {
-        self.events.is_empty()
-            && self.connections.iter().all(|connection| {
-                connection
-                    .lanes
-                    .iter()
-                    .all(|lane| lane.segments.is_empty() && lane.out.is_empty() && !lane.more)
-            })
+    pub(crate) fn is_quiet(&self) -> bool {
+        let sent = |connection: &Connection, end: usize| {
+            let lane = &connection.lanes[1 - end];
+            let lost = end == 0 && !connection.accepted;
+            (lost || lane.segments.is_empty()) && (!connection.open[end] || lane.out.is_empty() && !lane.more)
+        };
+        self.events.is_empty() && self.connections.iter().all(|one| sent(one, 0) && sent(one, 1))
     }
 
     /// Octets of output that are waiting anywhere.
-    pub fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         let lanes = self.connections.iter().flat_map(|connection| &connection.lanes);
         lanes.map(|lane| lane.octets + lane.out.len()).sum()
     }
 
     /// Lets time pass.
-    pub fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.step(end) {}
     }
 
     /// Lets time pass until something is true.
     #[track_caller]
-    pub fn run_until(&mut self, limit: Duration, mut is_true: impl FnMut(&Self) -> bool) {
+    pub(crate) fn run_until(&mut self, limit: Duration, mut is_true: impl FnMut(&Self) -> bool) {
         let end = self.now + limit;
         while !is_true(self) {
             assert!(self.step(end), "not within {limit:?}: {}", self.describe());
@@ -337,15 +336,15 @@ impl Net {
 
     /// All sessions up and nothing under way.
     #[track_caller]
-    pub fn converge(&mut self) {
+    pub(crate) fn converge(&mut self) {
         self.run_until(Duration::from_mins(10), |net| net.all_established() && net.is_quiet());
     }
 
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.now - self.start
     }
 
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut text = format!("after {:?}\n", self.elapsed());
         for (index, node) in self.nodes.iter().enumerate() {
             match &node.speaker {
@@ -363,7 +362,7 @@ impl Net {
     }
 
     /// The routes of an Adj-RIB.
-    pub fn received(&self, node: usize, other: usize) -> BTreeMap<IpNet, Attributes> {
+    pub(crate) fn received(&self, node: usize, other: usize) -> BTreeMap<IpNet, Attributes> {
         let speaker = self.nodes[node].speaker.as_ref().expect("the node runs");
         let peer = self.peer_id(node, other);
         pages(|cursor| {
@@ -372,7 +371,7 @@ impl Net {
         })
     }
 
-    pub fn advertised(&self, node: usize, other: usize) -> BTreeMap<IpNet, Attributes> {
+    pub(crate) fn advertised(&self, node: usize, other: usize) -> BTreeMap<IpNet, Attributes> {
         let speaker = self.nodes[node].speaker.as_ref().expect("the node runs");
         let peer = self.peer_id(node, other);
         pages(|cursor| {
@@ -382,7 +381,7 @@ impl Net {
     }
 
     /// What must be true of the network whenever nothing is under way, for the sessions that are up.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         for (node, one) in self.nodes.iter().enumerate() {
             let Some(speaker) = &one.speaker else { continue };
             for status in speaker.peers().filter(|status| status.state == State::Established) {

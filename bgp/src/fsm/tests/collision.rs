@@ -131,7 +131,7 @@ impl World {
                     Ok(conn) => self.wires[wire].name[end] = Some(conn),
                     Err(refused) => {
                         let to = &mut self.wires[wire].to[wire];
-                        to.push_back(Segment::Notification(refused.cease().notification()));
+                        to.extend(refused.cease().map(|cease| Segment::Notification(cease.notification())));
                         to.push_back(Segment::Fin);
                         self.wires[wire].closed[end] = true;
                         self.wires[wire].refused = true;

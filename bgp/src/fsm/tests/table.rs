@@ -64,6 +64,7 @@ fn act(event: &str, bench: &mut Bench, conn: ConnId) -> Option<Refused> {
             received(Received::Notification(Notification { code: 2, subcode: 1, data: vec![0, 4] }))
         }
         "25 NotifMsg" => received(Received::Notification(Notification { code: 6, subcode: 4, data: vec![] })),
+        "25 NotifMsg, rejected" => received(Received::Notification(Cease::ConnectionRejected.notification())),
         "26 KeepAliveMsg" => received(Received::Keepalive),
         "27 UpdateMsg" => received(Received::Update),
         "27 RouteRefreshMsg" => received(Received::RouteRefresh),
@@ -76,7 +77,7 @@ fn act(event: &str, bench: &mut Bench, conn: ConnId) -> Option<Refused> {
     None
 }
 
-const EVENTS: [&str; 25] = [
+const EVENTS: [&str; 26] = [
     "1 ManualStart",
     "2 ManualStop",
     "2+1 Restart",
@@ -96,6 +97,7 @@ const EVENTS: [&str; 25] = [
     "23 OpenCollisionDump",
     "24 NotifMsgVerErr",
     "25 NotifMsg",
+    "25 NotifMsg, rejected",
     "26 KeepAliveMsg",
     "27 UpdateMsg",
     "27 RouteRefreshMsg",
@@ -130,7 +132,10 @@ fn describe(bench: &mut Bench, refused: Option<Refused>) -> String {
             Output::Attempt(_) => "failed".into(),
         })
         .collect();
-    words.extend(refused.map(|refused| format!("refuse {}", refused.cease().notification().subcode)));
+    words.extend(refused.map(|refused| match refused.cease() {
+        Some(cease) => format!("refuse {}", cease.notification().subcode),
+        None => "refuse".into(),
+    }));
     let idle = bench.fsm.idle().map(|idle| format!(", {idle:?}").to_lowercase()).unwrap_or_default();
     let timers: Vec<_> = Timer::ALL
         .into_iter()

@@ -129,6 +129,10 @@ impl Fsm {
         if self.link(Side::Accepted).is_some() {
             self.drop_link(Side::Accepted, Cause::Sent(Cease::ConnectionCollision.notification()));
         }
+        // Nor does it need a second one unless ours is lost: a KEEPALIVE finds out, as in Established.
+        if let Some(Link { conn, stage: Stage::OpenConfirm { .. } }) = self.link(Side::Dialled) {
+            self.outputs.push_back(Output::SendKeepalive(*conn));
+        }
         self.open_link(Side::Accepted, conn, now);
     }
 
@@ -217,7 +221,10 @@ impl Fsm {
         let Some(link) = seeking.slot(side) else { return };
         link.stage = Stage::OpenConfirm { negotiated: Box::new(negotiated), ready: false };
         self.outputs.push_back(Output::SendKeepalive(link.conn));
-        self.set_hold(side, hold_time, now);
+        // With a hold time of zero the large one goes on until the KEEPALIVE: nothing else would notice a dead peer here.
+        if hold_time != 0 {
+            self.set_hold(side, hold_time, now);
+        }
         self.set_keepalive(side, keepalive, now);
     }
 
@@ -229,7 +236,9 @@ impl Fsm {
             self.promote(side, now);
             return;
         }
-        self.set_hold(side, hold_time, now);
+        if hold_time != 0 {
+            self.set_hold(side, hold_time, now);
+        }
         let Phase::Seeking(seeking) = &mut self.phase else { return };
         let Some(Link { stage: Stage::OpenConfirm { ready, .. }, .. }) = seeking.slot(side) else { return };
         if !*ready {

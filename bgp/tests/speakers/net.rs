@@ -201,6 +201,7 @@ impl Net {
     pub(crate) fn start(&mut self, node: usize) {
         let seed = self.random.next_u64();
         self.nodes[node].silent = false;
+        self.set_reading(node, true);
         self.nodes[node].speaker = Some(Speaker::new(self.nodes[node].config.clone(), seed, self.now));
         self.settle(node);
     }
@@ -240,8 +241,12 @@ impl Net {
     pub(crate) fn set_reading(&mut self, node: usize, reading: bool) {
         self.nodes[node].reading = reading;
         if reading {
-            for (index, end) in self.nodes[node].sockets.values().copied().collect::<Vec<_>>() {
-                self.schedule(self.now, index, What::Deliver(end));
+            for index in 0..self.connections.len() {
+                for end in 0..2 {
+                    if self.connections[index].nodes[end] == node {
+                        self.schedule(self.now, index, What::Deliver(end));
+                    }
+                }
             }
         }
     }
@@ -330,7 +335,10 @@ impl Net {
     pub(crate) fn run_until(&mut self, limit: Duration, mut is_true: impl FnMut(&Self) -> bool) {
         let end = self.now + limit;
         while !is_true(self) {
-            assert!(self.step(end), "not within {limit:?}: {}", self.describe());
+            if !self.step(end) && std::env::var("DUMP").is_ok() {
+                self.dump((1, 3));
+            }
+            assert!(self.now < end, "not within {limit:?}: {}", self.describe());
         }
     }
 
@@ -342,6 +350,42 @@ impl Net {
 
     pub(crate) fn elapsed(&self) -> Duration {
         self.now - self.start
+    }
+
+    #[allow(dead_code)]
+    pub(crate) fn dump(&self, pair: (usize, usize)) {
+        let mut rows = Vec::new();
+        for (n, o) in [pair, (pair.1, pair.0)] {
+            for (at, name, kind) in &self.nodes[n].log {
+                if **name == *format!("node{o}") {
+                    rows.push((
+                        *at,
+                        n,
+                        match kind {
+                            PeerEventKind::Up { local, remote, .. } => format!("Up {local} {remote}"),
+                            PeerEventKind::Down(c) => format!("Down {c}"),
+                            PeerEventKind::AttemptFailed(c) => format!("Fail {c}"),
+                            k => format!("{k:?}"),
+                        },
+                    ));
+                }
+            }
+        }
+        rows.sort();
+        for r in rows.iter().rev().take(60).rev() {
+            eprintln!("{r:?}");
+        }
+        eprintln!("latency {:?} capacity {}", self.latency, self.capacity);
+        for &(a, b) in &[pair, (pair.1, pair.0)] {
+            eprintln!(
+                "{:?}",
+                self.nodes[a].config.peers.iter().find(|p| p.name == format!("node{b}")).map(|p| (
+                    p.hold_time,
+                    p.passive,
+                    p.connect_retry
+                ))
+            );
+        }
     }
 
     pub(crate) fn describe(&self) -> String {

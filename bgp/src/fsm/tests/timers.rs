@@ -112,6 +112,17 @@ fn a_hold_time_of_zero_runs_no_timer_at_all() {
 }
 
 #[test]
+fn even_with_a_hold_time_of_zero_a_keepalive_is_not_waited_for_for_ever() {
+    let mut bench = Bench::new(Settings { hold_time: 0, ..settings() });
+    bench.handle(Event::Start);
+    let conn = bench.dialling();
+    bench.handle(Event::Dialled(conn));
+    bench.receive(conn, open());
+    bench.advance(LARGE_HOLD);
+    assert!(!bench.fsm.owns(conn));
+}
+
+#[test]
 fn a_socket_that_takes_nothing_for_eight_minutes_ends_the_session() {
     let (mut bench, conn) = Bench::established();
     let talk = |bench: &mut Bench, time: u64| {

@@ -139,12 +139,16 @@ impl Speaker {
 
     /// [`Action::Connect`] did not succeed.
     pub fn connect_failed(&mut self, conn: ConnId, reason: String, now: Instant) {
-        self.drive(peer_of(conn), Event::Failed(conn, reason), now);
+        self.closed(conn, reason, now);
     }
 
     /// The peer closed, or the connection broke.
     pub fn closed(&mut self, conn: ConnId, reason: String, now: Instant) {
-        self.drive(peer_of(conn), Event::Failed(conn, reason), now);
+        let id = peer_of(conn);
+        if let Some(peer) = self.find_mut(id) {
+            peer.conns.retain(|known| known.id != conn);
+            self.drive(id, Event::Failed(conn, reason), now);
+        }
     }
 
     /// Somebody connected to us. A refusal is not only an error: its farewell wants to be sent.

@@ -4,11 +4,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::{
-    Action, PeerEvent, PeerEventKind, Speaker,
-    peer::{Conn, Peer},
-    transmit::count_sent,
-};
+use super::{Action, PeerEvent, PeerEventKind, Speaker, peer::Conn, transmit::count_sent};
 use crate::{
     fsm::{Cause, ConnId, Event, Output},
     rib::PeerId,
@@ -52,7 +48,6 @@ impl Speaker {
                             self.event(id, PeerEventKind::AttemptFailed(cause));
                         }
                     }
-                    self.forget_lost(id);
                 }
             }
         }
@@ -118,13 +113,5 @@ impl Speaker {
         peer.refreshing = [None; 2];
         self.rib.peer_down(id);
         self.event(id, PeerEventKind::Down(cause));
-        self.forget_lost(id);
-    }
-
-    /// Forgets connections that broke by themselves: the I/O layer knows about those.
-    fn forget_lost(&mut self, id: PeerId) {
-        if let Some(Peer { conns, fsm, .. }) = self.find_mut(id) {
-            conns.retain(|conn| fsm.owns(conn.id));
-        }
     }
 }

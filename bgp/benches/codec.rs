@@ -144,10 +144,9 @@ fn decode_large() {
 fn encode_large() {
     let attributes = six_attributes(&[65001, 65002, 65003], 1);
     let writer = UpdateWriter::new(&SESSION);
-    for (name, list) in [
-        ("500 x /24", prefixes(500, |_| 24)),
-        ("500, lengths as in the Internet", prefixes(500, internet)),
-    ] {
+    for (name, list) in
+        [("500 x /24", prefixes(500, |_| 24)), ("500, lengths as in the Internet", prefixes(500, internet))]
+    {
         let mut out = Vec::with_capacity(8192);
         measure(&format!("encode UPDATE {name}, attributes included"), "prefix", list.len(), || {
             out.clear();
@@ -174,9 +173,15 @@ fn encode_large() {
         ];
         let mode = oracle::Ipv4UnicastMode::Body;
         measure(&format!("  rustbgpd-wire {name}"), "prefix", list.len(), || {
-            let update =
-                oracle::UpdateMessage::try_build(&parsed, &[], black_box(&oracle_attributes), true, false, mode)
-                    .unwrap();
+            let update = oracle::UpdateMessage::try_build(
+                &parsed,
+                &[],
+                black_box(&oracle_attributes),
+                true,
+                false,
+                mode,
+            )
+            .unwrap();
             black_box(oracle::encode_message(&oracle::Message::Update(update)).unwrap());
         });
     }
@@ -185,9 +190,8 @@ fn encode_large() {
 fn encode_v6() {
     let next_hop = NextHop::v6("2001:db8::1".parse().unwrap(), None);
     let block = six_attributes(&[65001, 65002, 65003], 1).encode(&CONTEXT);
-    let list: Vec<Ipv6Net> = (0..200u32)
-        .map(|i| Ipv6Net::new_assert(format!("2001:db8:{i:x}::").parse().unwrap(), 48))
-        .collect();
+    let list: Vec<Ipv6Net> =
+        (0..200u32).map(|i| Ipv6Net::new_assert(format!("2001:db8:{i:x}::").parse().unwrap(), 48)).collect();
     let (writer, mut out) = (UpdateWriter::new(&SESSION), Vec::with_capacity(8192));
     measure("encode UPDATE 200 x IPv6 /48", "prefix", list.len(), || {
         out.clear();
@@ -195,7 +199,9 @@ fn encode_v6() {
         black_box(writer.announce_v6(&mut out, &block, next_hop, &mut left).unwrap());
     });
     measure("decode UPDATE 200 x IPv6 /48", "prefix", list.len(), || {
-        let Ok(Message::Update(update)) = Message::decode(black_box(&out), &SESSION) else { panic!("not an UPDATE") };
+        let Ok(Message::Update(update)) = Message::decode(black_box(&out), &SESSION) else {
+            panic!("not an UPDATE")
+        };
         let sum = update.announced_v6().fold(0u128, |sum, prefix| sum ^ prefix.addr().to_bits());
         black_box(sum);
     });

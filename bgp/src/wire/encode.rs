@@ -8,3 +8,6 @@ mod writer;
 
 pub use block::{EncodeContext, EncodedAttributes};
 pub use writer::{NotAdvertisable, UpdateWriter};
+
+#[cfg(test)]
+mod tests;

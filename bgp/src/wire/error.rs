@@ -12,7 +12,7 @@ pub(super) const NLRI_FIELDS: u8 = 0;
 /// Why the routes of an UPDATE were taken as withdrawn: the first such fault of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpdateError {
-    /// Type code of the attribute at fault.
+    /// Type code of the attribute at fault, 0 where it was cut off before that.
     pub attribute: u8,
     /// What is wrong with it.
     pub fault: Fault,
@@ -21,7 +21,7 @@ pub struct UpdateError {
 /// An attribute that was ignored while the rest of its UPDATE was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Discarded {
-    /// Type code of the attribute.
+    /// Type code of the attribute; 0 for the fields WITHDRAWN ROUTES and NLRI.
     pub attribute: u8,
     /// Why it was ignored.
     pub fault: Fault,
@@ -104,16 +104,20 @@ impl fmt::Display for Fault {
 /// `ORIGIN: undefined value; routes taken as withdrawn`.
 impl fmt::Display for UpdateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; routes taken as withdrawn", AttributeName(self.attribute), self.fault)
+        match self.attribute {
+            // Cut off before its type code.
+            0 => write!(f, "path attribute: {}; routes taken as withdrawn", self.fault),
+            code => write!(f, "{}: {}; routes taken as withdrawn", AttributeName(code), self.fault),
+        }
     }
 }
 
 impl std::error::Error for UpdateError {}
 
-/// `AGGREGATOR: length conflicts with the attribute type; attribute ignored`.
+/// `AGGREGATOR: length conflicts with the attribute type; ignored`.
 impl fmt::Display for Discarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; attribute ignored", AttributeName(self.attribute), self.fault)
+        write!(f, "{}: {}; ignored", AttributeName(self.attribute), self.fault)
     }
 }
 

@@ -61,3 +61,6 @@ impl RouteRefresh {
         header::finish(out, start);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,8 @@ impl Config {
             (*router_id != new.router_id, Impact::Session),
             // Told with the next OPEN.
             (*host_name != new.host_name, Impact::Live),
-            (*max_paths != new.max_paths, Impact::Live),
+            // The tables are made for it.
+            (*max_paths != new.max_paths, Impact::Session),
         ];
         changes
             .into_iter()

@@ -22,8 +22,7 @@ mod receive;
 mod reconfigure;
 mod session;
 mod status;
-#[cfg(test)]
-mod tests;
+mod tables;
 mod transmit;
 
 use std::{
@@ -69,6 +68,8 @@ pub struct Speaker {
     /// In the order of the configuration.
     order: Vec<PeerId>,
     rib: Rib,
+    /// Earlier tables, of which only the changes for the kernel are left.
+    retired: VecDeque<Rib>,
     actions: VecDeque<Action>,
     random: Random,
 }
@@ -81,6 +82,7 @@ impl Speaker {
             config: Config { peers: Vec::new(), ..config },
             peers: Vec::new(),
             order: Vec::new(),
+            retired: VecDeque::new(),
             actions: VecDeque::new(),
             random: Random::new(seed),
         };
@@ -196,6 +198,12 @@ impl Speaker {
 
     /// The next change for the kernel's table; `None` as next hops: the learned route goes.
     pub fn next_route_change(&mut self) -> Option<(IpNet, Option<NextHops>)> {
+        while let Some(old) = self.retired.front_mut() {
+            if let Some(change) = old.next_fib_change() {
+                return Some(change);
+            }
+            self.retired.pop_front();
+        }
         self.rib.next_fib_change()
     }
 

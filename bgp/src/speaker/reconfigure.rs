@@ -25,8 +25,13 @@ impl Speaker {
                 self.peers[id.0 as usize] = None;
             }
         }
-        self.config = Config { peers: Vec::new(), ..config };
-        for peer in config.peers {
+        let peers = config.peers;
+        let config = Config { peers: Vec::new(), ..config };
+        let old = std::mem::replace(&mut self.config, config);
+        if old.impact(&self.config) == Impact::Session {
+            self.replace_tables(rib_config(&self.config));
+        }
+        for peer in peers {
             let impact =
                 impacts.iter().find(|(name, _)| *name == peer.name).map_or(Impact::None, |(_, i)| *i);
             let id = match self.peer_id(&peer.name) {

@@ -6,6 +6,7 @@
     reason = "a test that panics has found something"
 )]
 
+mod hand_made_peer;
 mod net;
 mod random;
 mod reconfiguration;

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use ipnet::IpNet;
 use petiole_bgp::{
     policy::{Action, Policy, PrefixRange, Rule},
-    speaker::{Cause, Impact, Messages, PeerEventKind, Reset, State},
+    speaker::{Cause, Impact, Messages, PeerEventKind, RemoteAs, Reset, Secret, State},
     wire::iana::cease,
 };
 
-use crate::net::{Net, peer, prefix, transit};
+use crate::net::{Net, address, peer, prefix, transit};
 
 fn seconds(s: u64) -> Duration {
     Duration::from_secs(s)
@@ -180,4 +180,53 @@ fn a_plan_is_what_the_reconfiguration_then_does() {
         [Impact::Session, Impact::Refresh, Impact::Session]
     );
     assert_eq!(net.reconfigure(0, |current| *current = config), plan);
+}
+
+#[test]
+fn another_identifier_needs_new_sessions_and_ends_up_with_the_same_routes() {
+    let mut net = star(9);
+    let fib: Vec<_> = net.nodes[0].fib.keys().copied().collect();
+    let impacts = net.reconfigure(0, |config| config.router_id = "10.9.9.9".parse().unwrap());
+    assert!(impacts.iter().all(|(_, impact)| *impact == Impact::Session));
+    assert!(net.nodes[0].fib.is_empty());
+    net.run(seconds(1));
+    net.converge();
+    assert_eq!(net.nodes[0].fib.keys().copied().collect::<Vec<_>>(), fib);
+    assert_eq!(prefixes(&net, 1, 0).len(), 8, "what it originates, and what it passes on");
+    assert_eq!(net.status(1, 0).unwrap().negotiated.unwrap().open.router_id.to_string(), "10.9.9.9");
+    net.check();
+}
+
+#[test]
+fn an_address_or_a_key_that_changes_needs_a_new_connection() {
+    let mut net = star(10);
+    let impacts = net.reconfigure(0, |config| {
+        config.peers[0].transport.password = Some(Secret::new("hush"));
+        config.peers[1].transport.local_address = Some(address(0));
+    });
+    assert!(impacts.iter().all(|(_, impact)| *impact == Impact::Session));
+    net.run(seconds(1));
+    net.converge();
+    assert_eq!((flaps(&net, 0, 1), flaps(&net, 0, 2)), (1, 1));
+    assert_eq!(format!("{:?}", Secret::new("hush")), "Secret(..)");
+}
+
+#[test]
+fn own_as_numbers_in_the_path_are_allowed_as_often_as_configured() {
+    // Two hosts in one AS behind a leaf, as in the seed.
+    let mut net = Net::new(11, 3, &[(0, 1), (1, 2)]);
+    net.nodes[2].config.asn = net.nodes[0].config.asn;
+    net.nodes[1].config.peers[1].remote_as = RemoteAs::Exact(net.nodes[0].config.asn);
+    (0..3).for_each(|node| net.start(node));
+    net.originate(0, 1);
+    net.converge();
+    assert_eq!(prefixes(&net, 2, 1), []);
+    let impacts = net.reconfigure(2, |config| config.peers[0].allow_own_as = 1);
+    assert_eq!(impacts, [("node1".into(), Impact::Refresh)]);
+    net.run(seconds(1));
+    assert_eq!(prefixes(&net, 2, 1), [prefix(1)]);
+    net.reconfigure(2, |config| config.peers[0].allow_own_as = 0);
+    net.run(seconds(1));
+    assert_eq!(prefixes(&net, 2, 1), []);
+    assert_eq!(flaps(&net, 2, 1), 0);
 }

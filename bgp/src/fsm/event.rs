@@ -48,7 +48,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What can happen to a session. The numbers are those of RFC 4271 section 8.1; 17 (accepted) is [`Fsm::accept`].
+/// What can happen to a session. The numbers are those of RFC 4271 section 8.1; 17 (accepted) is [`super::Fsm::accept`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// 1: ManualStart (4, 5 when passive).
@@ -61,7 +61,7 @@ pub enum Event {
     Suspend(Cease),
     /// 8: AutomaticStop. Something is wrong that a fresh session may cure; damped as any failure.
     Abort(Cease),
-    /// 9, 10, 11, 13 and RFC 9687's 29: a timer went off. [`Fsm::handle_timeout`] makes these.
+    /// 9, 10, 11, 13 and RFC 9687's 29: a timer went off. [`super::Fsm::handle_timeout`] makes these.
     Expired(Timer),
     /// 16: our dial succeeded.
     Dialled(ConnId),
@@ -102,7 +102,7 @@ pub enum Output {
     /// Send the NOTIFICATION, if there is one, and close. Nothing that happens to this connection matters any more.
     /// Does not come for a connection that is known to be gone ([`Event::Failed`]).
     Close(ConnId, Option<Notification>),
-    /// Established: [`Fsm::established`] tells what was negotiated.
+    /// Established: [`super::Fsm::established`] tells what was negotiated.
     Up(ConnId),
     /// No longer Established.
     Down(Cause),

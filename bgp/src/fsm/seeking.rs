@@ -186,9 +186,9 @@ impl Fsm {
             (Received::Notification(n), _) => {
                 let cause = Cause::Received(n);
                 if cause.is_rejection() {
-                    self.fall_back(side, cause, now)
+                    self.fall_back(side, cause, now);
                 } else {
-                    self.give_up(side, cause, now)
+                    self.give_up(side, cause, now);
                 }
             }
             (Received::Open(open), Stage::OpenSent) => match self.settings.negotiate(*open) {

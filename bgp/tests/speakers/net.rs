@@ -2,33 +2,26 @@
 //!
 //! Everything random comes from one seed. Nothing sleeps; a day of protocol time takes milliseconds.
 
+mod setup;
+mod tcp;
+
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     fmt::Write,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
 use petiole_bgp::{
     fsm::Random,
-    policy::{self, Policy, Rule, Source},
     rib::{Cursor, NextHops},
-    speaker::{
-        Action, Config, ConnId, Origination, PeerConfig, PeerEventKind, PeerId, PeerStatus, RemoteAs,
-        Speaker, State,
-    },
-    wire::{Attributes, Family, Origin},
+    speaker::{Action, Config, ConnId, Impact, PeerEventKind, PeerId, PeerStatus, Speaker, State},
+    wire::{Attributes, Family},
 };
-
-/// How much of the speaker's output is asked for at once.
-const BUDGET: usize = 16 * 1024;
-
-/// A retransmission, as far as this network is concerned.
-const RETRANSMIT: Duration = Duration::from_millis(200);
+pub(crate) use setup::{address, asn, config, origination, peer, prefix, transit};
+use tcp::{Connection, Segment, What};
 
 pub(crate) struct Net {
     pub(crate) now: Instant,
@@ -57,98 +50,6 @@ pub(crate) struct Node {
     pub(crate) log: Vec<(Duration, Arc<str>, PeerEventKind)>,
     pub(crate) fib: BTreeMap<IpNet, NextHops>,
     sockets: HashMap<ConnId, (usize, usize)>,
-}
-
-/// A TCP connection. End 0 dialled.
-struct Connection {
-    nodes: [usize; 2],
-    addresses: [SocketAddr; 2],
-    ids: [Option<ConnId>; 2],
-    /// The application has it.
-    open: [bool; 2],
-    /// The listening side has taken it from the backlog.
-    accepted: bool,
-    /// What travels to each end.
-    lanes: [Lane; 2],
-}
-
-#[derive(Default)]
-struct Lane {
-    /// The sender's own buffer: what the speaker produced and the connection has not taken.
-    out: BytesMut,
-    /// The speaker has said that there is more.
-    more: bool,
-    segments: VecDeque<(Instant, Segment)>,
-    octets: usize,
-    inbox: BytesMut,
-}
-
-enum Segment {
-    Data(Bytes),
-    Fin,
-    Reset,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    Syn,
-    Accept,
-    SynAck,
-    Refused,
-    /// To this end.
-    Deliver(usize),
-}
-
-/// The address of a node.
-pub(crate) fn address(node: usize) -> IpAddr {
-    Ipv4Addr::new(10, 0, 0, node as u8 + 1).into()
-}
-
-/// The AS of a node.
-pub(crate) fn asn(node: usize) -> u32 {
-    65001 + node as u32
-}
-
-pub(crate) fn prefix(number: u32) -> IpNet {
-    IpNet::new(Ipv4Addr::from(0xc0a8_0000 + number).into(), 32).unwrap()
-}
-
-pub(crate) fn origination() -> Origination {
-    Origination {
-        origin: Origin::Igp,
-        med: None,
-        local_pref: None,
-        communities: Vec::new(),
-        large_communities: Vec::new(),
-    }
-}
-
-/// Everything, learned or not.
-pub(crate) fn transit() -> Arc<Policy> {
-    let rule = Rule { source: Some(Source::Any), ..Rule::new(policy::Action::Accept) };
-    Arc::new(Policy::new(vec![rule], policy::Action::Reject))
-}
-
-/// A node without peers. Node 0 has the lowest identifier.
-pub(crate) fn config(node: usize) -> Config {
-    Config {
-        asn: asn(node),
-        router_id: Ipv4Addr::new(10, 0, 0, node as u8 + 1),
-        host_name: format!("node{node}"),
-        max_paths: 1,
-        peers: Vec::new(),
-    }
-}
-
-/// How a node sees another one: accepts and announces everything.
-pub(crate) fn peer(other: usize) -> PeerConfig {
-    PeerConfig {
-        hold_time: 9,
-        connect_retry: Duration::from_secs(5),
-        import: Arc::new(Policy::all()),
-        export: transit(),
-        ..PeerConfig::new(format!("node{other}"), address(other), RemoteAs::Exact(asn(other)))
-    }
 }
 
 impl Net {
@@ -276,7 +177,7 @@ impl Net {
         &mut self,
         node: usize,
         change: impl FnOnce(&mut Config),
-    ) -> Vec<(String, petiole_bgp::speaker::Impact)> {
+    ) -> Vec<(String, Impact)> {
         change(&mut self.nodes[node].config);
         let config = self.nodes[node].config.clone();
         self.with(node, |speaker, now| speaker.reconfigure(config, now))
@@ -318,6 +219,12 @@ impl Net {
         self.events.is_empty() && self.connections.iter().all(|one| sent(one, 0) && sent(one, 1))
     }
 
+    /// How many connections a node has, dials included, and how many peers.
+    pub(crate) fn connections_of(&self, node: usize) -> (usize, usize) {
+        let node = &self.nodes[node];
+        (node.sockets.len(), node.config.peers.len())
+    }
+
     /// Octets of output that are waiting anywhere.
     pub(crate) fn buffered(&self) -> usize {
         let lanes = self.connections.iter().flat_map(|connection| &connection.lanes);
@@ -335,10 +242,7 @@ impl Net {
     pub(crate) fn run_until(&mut self, limit: Duration, mut is_true: impl FnMut(&Self) -> bool) {
         let end = self.now + limit;
         while !is_true(self) {
-            if !self.step(end) && std::env::var("DUMP").is_ok() {
-                self.dump((1, 3));
-            }
-            assert!(self.now < end, "not within {limit:?}: {}", self.describe());
+            assert!(self.step(end), "not within {limit:?}: {}", self.describe());
         }
     }
 
@@ -350,42 +254,6 @@ impl Net {
 
     pub(crate) fn elapsed(&self) -> Duration {
         self.now - self.start
-    }
-
-    #[allow(dead_code)]
-    pub(crate) fn dump(&self, pair: (usize, usize)) {
-        let mut rows = Vec::new();
-        for (n, o) in [pair, (pair.1, pair.0)] {
-            for (at, name, kind) in &self.nodes[n].log {
-                if **name == *format!("node{o}") {
-                    rows.push((
-                        *at,
-                        n,
-                        match kind {
-                            PeerEventKind::Up { local, remote, .. } => format!("Up {local} {remote}"),
-                            PeerEventKind::Down(c) => format!("Down {c}"),
-                            PeerEventKind::AttemptFailed(c) => format!("Fail {c}"),
-                            k => format!("{k:?}"),
-                        },
-                    ));
-                }
-            }
-        }
-        rows.sort();
-        for r in rows.iter().rev().take(60).rev() {
-            eprintln!("{r:?}");
-        }
-        eprintln!("latency {:?} capacity {}", self.latency, self.capacity);
-        for &(a, b) in &[pair, (pair.1, pair.0)] {
-            eprintln!(
-                "{:?}",
-                self.nodes[a].config.peers.iter().find(|p| p.name == format!("node{b}")).map(|p| (
-                    p.hold_time,
-                    p.passive,
-                    p.connect_retry
-                ))
-            );
-        }
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -464,16 +332,6 @@ impl Net {
         true
     }
 
-    fn schedule(&mut self, at: Instant, connection: usize, what: What) {
-        self.sequence += 1;
-        self.events.push(Reverse((at, self.sequence, connection, what)));
-    }
-
-    fn delay(&mut self) -> Duration {
-        let most = self.latency.as_nanos() as u64;
-        Duration::from_nanos(most / 10 + self.random.below(most - most / 10))
-    }
-
     /// Does what a speaker asks for.
     fn settle(&mut self, node: usize) {
         loop {
@@ -506,194 +364,6 @@ impl Net {
                     self.nodes[node].log.push((at, event.name, event.kind));
                 }
             }
-        }
-    }
-
-    fn connect(&mut self, node: usize, conn: ConnId, remote: SocketAddr) {
-        let index = self.connections.len();
-        let local = SocketAddr::new(address(node), 20000 + index as u16);
-        let other = (0..self.nodes.len()).find(|&other| address(other) == remote.ip());
-        self.connections.push(Connection {
-            nodes: [node, other.unwrap_or(node)],
-            addresses: [local, remote],
-            ids: [Some(conn), None],
-            open: [true, true],
-            accepted: false,
-            lanes: Default::default(),
-        });
-        self.nodes[node].sockets.insert(conn, (index, 0));
-        let delay = self.delay();
-        if other.is_some() {
-            self.schedule(self.now + delay, index, What::Syn);
-        }
-    }
-
-    /// Moves output of an end as far as the connection takes it.
-    fn pump(&mut self, index: usize, from: usize) {
-        loop {
-            let connection = &mut self.connections[index];
-            if !connection.open[from] {
-                return;
-            }
-            let lane = &mut connection.lanes[1 - from];
-            let room = self.capacity.saturating_sub(lane.octets);
-            if !lane.out.is_empty() {
-                if room == 0 {
-                    return;
-                }
-                let data = lane.out.split_to(room.min(lane.out.len())).freeze();
-                self.send(index, from, Segment::Data(data));
-            } else if lane.more {
-                let (Some(conn), Some(speaker)) =
-                    (connection.ids[from], self.nodes[connection.nodes[from]].speaker.as_mut())
-                else {
-                    return;
-                };
-                lane.more = speaker.transmit(conn, &mut lane.out, BUDGET, self.now);
-            } else {
-                return;
-            }
-        }
-    }
-
-    fn send(&mut self, index: usize, from: usize, segment: Segment) {
-        let delay = self.delay();
-        let lane = &mut self.connections[index].lanes[1 - from];
-        let earliest = lane.segments.back().map_or(self.now, |(at, _)| *at);
-        let at = (self.now + delay).max(earliest);
-        if let Segment::Data(data) = &segment {
-            lane.octets += data.len();
-        }
-        lane.segments.push_back((at, segment));
-        self.schedule(at, index, What::Deliver(1 - from));
-    }
-
-    fn close(&mut self, index: usize, end: usize, farewell: &[u8]) {
-        let connection = &mut self.connections[index];
-        connection.open[end] = false;
-        let lane = &mut connection.lanes[1 - end];
-        lane.more = false;
-        lane.out.extend_from_slice(farewell);
-        let rest = std::mem::take(&mut lane.out).freeze();
-        if lane.octets + rest.len() > self.capacity {
-            // The peer does not take it: in the real world, after a second.
-            self.send(index, end, Segment::Reset);
-            return;
-        }
-        if !rest.is_empty() {
-            self.send(index, end, Segment::Data(rest));
-        }
-        self.send(index, end, Segment::Fin);
-    }
-
-    fn happen(&mut self, index: usize, what: What) {
-        let connection = &self.connections[index];
-        let [from, to] = connection.nodes;
-        let cut = self.cut.contains(&(from, to));
-        match what {
-            What::Syn if cut || self.nodes[to].silent => {}
-            What::Syn => {
-                let (there, back) = (self.delay(), self.delay());
-                if self.nodes[to].speaker.is_some() {
-                    self.schedule(self.now + there, index, What::Accept);
-                    self.schedule(self.now + back, index, What::SynAck);
-                } else {
-                    self.schedule(self.now + back, index, What::Refused);
-                }
-            }
-            What::Refused => self.connect_failed(index, "connection refused"),
-            What::SynAck => {
-                let [local, remote] = connection.addresses;
-                if let (true, Some(conn)) = (connection.open[0], connection.ids[0])
-                    && self.nodes[from].speaker.is_some()
-                {
-                    self.with(from, |speaker, now| speaker.connected(conn, local, remote, now));
-                }
-            }
-            What::Accept => self.accept(index),
-            What::Deliver(_) if cut => self.schedule(self.now + RETRANSMIT, index, what),
-            What::Deliver(end) => self.deliver(index, end),
-        }
-    }
-
-    fn connect_failed(&mut self, index: usize, reason: &str) {
-        let connection = &mut self.connections[index];
-        let node = connection.nodes[0];
-        if let (true, Some(conn)) = (std::mem::take(&mut connection.open[0]), connection.ids[0])
-            && self.nodes[node].speaker.is_some()
-        {
-            self.nodes[node].sockets.remove(&conn);
-            self.with(node, |speaker, now| speaker.connect_failed(conn, reason.into(), now));
-        }
-    }
-
-    fn accept(&mut self, index: usize) {
-        let connection = &mut self.connections[index];
-        connection.accepted = true;
-        let [remote, local] = connection.addresses;
-        let node = connection.nodes[1];
-        let waiting = connection.lanes[1].segments.len();
-        if self.nodes[node].speaker.is_none() {
-            self.connections[index].open[1] = false;
-            self.send(index, 1, Segment::Reset);
-            return;
-        }
-        let now = self.now;
-        match self.speaker(node).accept(local, remote, now) {
-            Ok(conn) => {
-                self.connections[index].ids[1] = Some(conn);
-                self.nodes[node].sockets.insert(conn, (index, 1));
-            }
-            Err(refusal) => self.close(index, 1, &refusal.farewell),
-        }
-        self.settle(node);
-        for _ in 0..waiting {
-            self.schedule(self.now, index, What::Deliver(1));
-        }
-    }
-
-    fn deliver(&mut self, index: usize, end: usize) {
-        let connection = &mut self.connections[index];
-        let node = connection.nodes[end];
-        if (end == 1 && !connection.accepted) || (connection.open[end] && !self.nodes[node].reading) {
-            return;
-        }
-        let lane = &mut connection.lanes[end];
-        if lane.segments.front().is_none_or(|(at, _)| *at > self.now) {
-            return;
-        }
-        let Some((_, segment)) = lane.segments.pop_front() else { return };
-        if !lane.segments.is_empty() && self.nodes[node].reading {
-            let at = lane.segments[0].0;
-            self.schedule(at, index, What::Deliver(end));
-        }
-        let connection = &mut self.connections[index];
-        let conn = connection.ids[end].filter(|_| connection.open[end]);
-        match (segment, conn) {
-            (Segment::Data(data), Some(conn)) => {
-                let lane = &mut connection.lanes[end];
-                lane.octets -= data.len();
-                lane.inbox.extend_from_slice(&data);
-                let mut inbox = std::mem::take(&mut lane.inbox);
-                while self.with(node, |speaker, now| speaker.receive(conn, &mut inbox, now)) {}
-                self.connections[index].lanes[end].inbox = inbox;
-                self.pump(index, 1 - end);
-            }
-            (Segment::Data(data), None) => {
-                connection.lanes[end].octets -= data.len();
-                // Nobody is there: the kernel says so, if it is on.
-                if !self.nodes[node].silent {
-                    self.send(index, end, Segment::Reset);
-                }
-            }
-            (Segment::Fin | Segment::Reset, Some(conn)) => {
-                connection.open[end] = false;
-                connection.lanes[1 - end].out.clear();
-                connection.lanes[1 - end].more = false;
-                self.nodes[node].sockets.remove(&conn);
-                self.with(node, |speaker, now| speaker.closed(conn, "closed by peer".into(), now));
-            }
-            (Segment::Fin | Segment::Reset, None) => {}
         }
     }
 }

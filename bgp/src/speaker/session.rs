@@ -51,6 +51,10 @@ impl Speaker {
                 }
             }
         }
+        debug_assert!(
+            self.find(id).is_none_or(|peer| peer.conns.iter().all(|conn| peer.fsm.owns(conn.id))),
+            "a connection that the state machine has forgotten"
+        );
     }
 
     /// Tells the I/O layer that there is something to transmit, once.

@@ -52,7 +52,7 @@ fn trouble(seed: u64) {
         net.start(node);
     }
     let mut owner = vec![None; PREFIXES as usize];
-    for _ in 0..random.below(40) {
+    for _ in 0..random.below(60) {
         disturb(&mut net, &links, &mut owner, &mut random);
         let pause = Duration::from_millis(random.below(3000) >> random.below(12));
         net.run(pause);

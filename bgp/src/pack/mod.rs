@@ -123,7 +123,7 @@ impl Run<'_> {
 
     /// Takes the next chunk of marked destinations; returns the place behind it.
     fn collect<P: Packable>(&mut self) -> u32 {
-        let room = self.end - self.out.len();
+        let room = self.end.saturating_sub(self.out.len());
         let limit = (room / OCTETS_PER_PREFIX).clamp(64, CHUNK).min(self.looks);
         let mut chunk = std::mem::take(&mut self.packing.chunk);
         chunk.clear();

@@ -235,9 +235,4 @@ impl AttributeStore {
         self.values.len()
     }
 
-    /// The references to an id, for checks.
-    #[cfg(test)]
-    pub(crate) fn references(&self, id: AttributesId) -> u32 {
-        self.digests[id.0].references
-    }
 }

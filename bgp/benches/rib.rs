@@ -17,8 +17,8 @@ use petiole_bgp::policy::{Action, Policy, Rule, Source};
 use petiole_bgp::rib::decision::{Candidate, first_of_two, select};
 use petiole_bgp::rib::{NextHopSelf, PeerId, PeerRib, Rib, RibConfig};
 use petiole_bgp::wire::{
-    AsPath, Attributes, Community, EncodeContext, Family, FamilySet, MAX_MESSAGE_LEN, Message, NextHop, Origin,
-    Session, UpdateWriter, frame,
+    AsPath, Attributes, Community, EncodeContext, Family, FamilySet, MAX_MESSAGE_LEN, Message, NextHop,
+    Origin, Session, UpdateWriter, frame,
 };
 
 #[global_allocator]
@@ -309,7 +309,7 @@ fn announcements(load: &Load, feeder: u32) -> Vec<u8> {
         let hops = 2 + (random >> 8) % 4;
         let path: Vec<u32> = (0..hops).map(|hop| 1000 + random.rotate_left(hop * 7) % 60000).collect();
         let mut attributes = Attributes::new(Origin::Igp, AsPath::from_sequence(&path), next_hop);
-        attributes.set_communities(vec![Community(65001 << 16 | number % 1000), Community(number)]);
+        attributes.set_communities(vec![Community::new(65001, (number % 1000) as u16), Community(number)]);
         let block = attributes.encode(&context);
         let mut prefixes = prefixes.iter().copied().peekable();
         while prefixes.peek().is_some() {

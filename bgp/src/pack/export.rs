@@ -52,7 +52,7 @@ impl Export {
         &mut self,
         shared: &mut Shared,
         slot: Slot,
-        session: &Session,
+        session: Session,
         best: &Path,
         prefix: P,
     ) -> Option<Sent> {
@@ -84,7 +84,7 @@ impl Export {
         policy: &Policy,
         shared: &Shared,
         slot: Slot,
-        session: &Session,
+        session: Session,
         best: &Path,
         family: Family,
     ) -> Bundle {
@@ -147,7 +147,7 @@ fn is_barred(shared: &Shared, slot: Slot, best: &Path) -> bool {
 pub(super) fn next_hop(
     attributes: &Attributes,
     peer: &PeerRib,
-    session: &Session,
+    session: Session,
     family: Family,
 ) -> Option<NextHop> {
     let own = match family {

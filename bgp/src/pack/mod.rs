@@ -44,7 +44,7 @@ impl Packing {
         &'a mut self,
         shared: &'a mut Shared,
         slot: Slot,
-        session: &'a Session,
+        session: Session,
         out: &'a mut BytesMut,
         budget: usize,
     ) -> Run<'a> {
@@ -56,7 +56,7 @@ impl Packing {
             prepend: external.then_some(peer.config.local_asn),
             send_med: false,
         };
-        peer.packed = Some((*session, context));
+        peer.packed = Some((session, context));
         let peers = &shared.peers;
         let alike = |other: &Slot| {
             *other != slot && peers.get(*other).packed.is_some_and(|(_, other)| other == context)
@@ -77,7 +77,7 @@ pub(crate) struct Run<'a> {
     packing: &'a mut Packing,
     shared: &'a mut Shared,
     slot: Slot,
-    session: &'a Session,
+    session: Session,
     context: EncodeContext,
     /// Other peers want the same blocks.
     share: bool,
@@ -168,7 +168,7 @@ impl Run<'_> {
     }
 
     fn withdraw<P: Packable>(&mut self, loc_rib: &mut LocRib<P>) {
-        let writer = UpdateWriter::new(self.session);
+        let writer = UpdateWriter::new(&self.session);
         let mut done = 0;
         let withdrawn = std::mem::take(&mut self.packing.withdrawn);
         while done < withdrawn.len() && self.out.len() < self.end {
@@ -227,7 +227,7 @@ impl Run<'_> {
             return Err(NotAdvertisable::NextHopFamily(attributes.next_hop()));
         };
         let context = EncodeContext { send_med: sent.med(), ..self.context };
-        let writer = UpdateWriter::new(self.session);
+        let writer = UpdateWriter::new(&self.session);
         let block = if self.share {
             self.packing.blocks.get(self.shared, sent, &context)
         } else {
@@ -256,7 +256,7 @@ impl Run<'_> {
     fn mark_ends(&mut self, family: Family) {
         let markers = std::mem::take(&mut self.rib(family).markers);
         if markers.end_of_rib {
-            UpdateWriter::new(self.session).end_of_rib(self.out, family);
+            UpdateWriter::new(&self.session).end_of_rib(self.out, family);
         }
         if markers.begin_refresh {
             self.demarcate(family, RouteRefreshKind::Begin);
@@ -280,7 +280,7 @@ pub(crate) fn as_sent<P: Packable>(
 ) -> Option<crate::wire::Attributes> {
     let (session, context) = peer.packed?;
     let attributes = shared.attributes.get(sent.attributes());
-    let next_hop = export::next_hop(attributes, &peer.config, &session, P::FAMILY)?;
+    let next_hop = export::next_hop(attributes, &peer.config, session, P::FAMILY)?;
     let block = attributes.encode(&EncodeContext { send_med: sent.med(), ..context });
     let mut out = BytesMut::new();
     P::announce(UpdateWriter::new(&session), &mut out, &block, next_hop, &mut std::iter::once(prefix))

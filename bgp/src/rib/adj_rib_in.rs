@@ -20,6 +20,8 @@ pub(crate) struct AdjRibIn {
     floor: u8,
     /// Rounds begun since the last sweep ended: the counter must not overtake itself.
     open_rounds: u8,
+    /// Paths below the floor that no sweep has come to.
+    dead: u32,
     pub(crate) received: u64,
     pub(crate) withdrawn: u64,
     pub(crate) rejected: u64,
@@ -52,21 +54,40 @@ impl AdjRibIn {
         self.open_rounds >= Self::LOSS_LIMIT
     }
 
+    /// Routes of the present session, and those retained for it.
+    pub(crate) fn accepted(&self) -> u32 {
+        self.paths.total() - self.dead
+    }
+
+    /// A path of this round has gone from a destination.
+    pub(crate) fn removed(&mut self, destination: u32, round: u8) {
+        self.paths.remove(destination);
+        if self.is_dead(round) {
+            self.dead -= 1;
+        }
+    }
+
     /// Everything is dead from here on. Counting begins anew.
     pub(crate) fn lose(&mut self) {
         let round = self.round.wrapping_add(1);
         *self = Self {
-            paths: std::mem::take(&mut self.paths),
             round,
             floor: round,
             open_rounds: self.open_rounds.saturating_add(1),
+            dead: self.paths.total(),
+            paths: std::mem::take(&mut self.paths),
             ..Self::default()
         };
     }
 
     /// A sweep has removed all that was older than `round`.
     pub(crate) fn swept(&mut self, round: u8) {
-        self.open_rounds = self.open_rounds.min(self.round.wrapping_sub(round));
+        let since = self.round.wrapping_sub(round);
+        self.open_rounds = self.open_rounds.min(since);
+        // The floor follows, so that the counter does not overtake it either.
+        if since < self.round.wrapping_sub(self.floor) {
+            self.floor = round;
+        }
     }
 
     /// Is a path of round `path` older than `round`?
@@ -116,6 +137,18 @@ mod tests {
         let confirmed = rib.round();
         rib.begin_refresh();
         assert!(rib.is_older(confirmed, rib.round()));
+    }
+
+    #[test]
+    fn a_stale_path_is_not_dead_however_many_refreshes_there_were() {
+        let mut rib = AdjRibIn::default();
+        rib.lose();
+        for _ in 0..1000 {
+            let confirmed = rib.round();
+            rib.begin_refresh();
+            assert!(rib.is_stale(confirmed) && !rib.is_dead(confirmed));
+            rib.swept(rib.round());
+        }
     }
 
     #[test]

@@ -84,9 +84,7 @@ impl AdjRibOut {
     pub(crate) fn replace(&mut self, destination: u32, sent: Option<Sent>) -> Option<Sent> {
         let number = (destination >> PAGE_BITS) as usize;
         if number >= self.pages.len() {
-            if sent.is_none() {
-                return None;
-            }
+            sent?;
             self.pages.resize_with(number + 1, || None);
         }
         let slot = &mut self.pages[number];

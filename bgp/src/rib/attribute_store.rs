@@ -9,6 +9,7 @@
 
 use std::hash::BuildHasher;
 
+use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::next_hops::NextHopTracker;
@@ -175,22 +176,25 @@ impl AttributeStore {
     /// The id of these attributes, with one reference for the caller.
     pub(crate) fn intern(&mut self, attributes: Attributes, next_hops: &mut NextHopTracker) -> AttributesId {
         let hash = (self.hasher.hash_one(&attributes) >> 32) as u32;
-        let (digests, values) = (&self.digests, &self.values);
+        let (digests, values) = (&mut self.digests, &mut self.values);
         let same = |id: &u32| {
             digests[*id].hash == hash && matches!(&values[*id], Value::Used(value) if *value == attributes)
         };
-        if let Some(id) = self.index.find(spread(hash), same) {
-            let id = AttributesId(*id);
-            self.retain(id);
-            return id;
+        match self.index.entry(spread(hash), same, |id| spread(digests[*id].hash)) {
+            Entry::Occupied(known) => {
+                let id = *known.get();
+                digests[id].references += 1;
+                AttributesId(id)
+            }
+            Entry::Vacant(place) => {
+                let next_hop = next_hops.name(attributes.next_hop().address());
+                let id = digests.insert(Digest::of(&attributes, hash, next_hop));
+                let twin = values.insert(Value::Used(attributes));
+                debug_assert_eq!(id, twin, "the two slabs see the same insertions and removals");
+                place.insert(id);
+                AttributesId(id)
+            }
         }
-        let next_hop = next_hops.name(attributes.next_hop().address());
-        let id = self.digests.insert(Digest::of(&attributes, hash, next_hop));
-        let twin = self.values.insert(Value::Used(attributes));
-        debug_assert_eq!(id, twin);
-        let digests = &self.digests;
-        self.index.insert_unique(spread(hash), id, |id| spread(digests[*id].hash));
-        AttributesId(id)
     }
 
     /// One more reference.
@@ -234,5 +238,4 @@ impl AttributeStore {
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
-
 }

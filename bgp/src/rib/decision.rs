@@ -182,16 +182,24 @@ fn keep_lowest<K: Ord>(
     reason: Reason,
     key: impl Fn(&Candidate) -> K,
 ) {
-    if alive.len() > 1
-        && let Some(lowest) = alive.iter().map(|i| key(&all[usize::from(*i)])).min()
-    {
+    let mut keys = alive.iter().map(|i| key(&all[usize::from(*i)]));
+    let Some(mut lowest) = keys.next() else { return };
+    let mut all_equal = true;
+    for key in keys {
+        all_equal &= key == lowest;
+        lowest = lowest.min(key);
+    }
+    // The common case: most steps remove nothing.
+    if !all_equal {
         retain(all, alive, lost, reason, |c| key(c) == lowest);
     }
 }
 
 /// Step c: a route goes when another one of the same neighbour AS that is still in the race has a lower MED.
 fn keep_lowest_med(all: &[Candidate], alive: &mut Vec<u16>, lost: Lost<'_>) {
-    if alive.len() < 2 {
+    let mut meds = alive.iter().map(|i| all[usize::from(*i)].med);
+    let first = meds.next();
+    if meds.all(|med| Some(med) == first) {
         return;
     }
     let mut kept = 0;

@@ -45,7 +45,7 @@ impl<P: FamilyPrefix> LocRib<P> {
         let new = shared.new_path(slot, attributes, P::FAMILY);
         let head_changed = match self.table.put(id, new) {
             Put::New => {
-                shared.path_added(&new, P::FAMILY, id);
+                shared.path_added(new, P::FAMILY, id);
                 false
             }
             Put::Replaced(old, was_head) => {
@@ -53,7 +53,7 @@ impl<P: FamilyPrefix> LocRib<P> {
                 if old.attributes == attributes && old.is_tracked() == new.tracked && !revived {
                     return;
                 }
-                shared.path_added(&new, P::FAMILY, id);
+                shared.path_added(new, P::FAMILY, id);
                 shared.path_removed(&old, P::FAMILY, id);
                 was_head
             }
@@ -129,6 +129,11 @@ impl<P: FamilyPrefix> LocRib<P> {
         {
             self.fib_dirty.insert(id);
         }
+    }
+
+    /// Marks everything for the FIB.
+    pub(crate) fn mark_fib_all(&mut self) {
+        self.fib_dirty.insert_range(0, self.table.bound());
     }
 
     /// Marks everything that a peer has a path for, for the FIB.

@@ -107,6 +107,8 @@ pub struct Rib {
     ipv6: LocRib<Ipv6Net>,
     import: Import,
     packing: Packing,
+    /// The family whose change for the kernel comes next, so that a large table of one does not hold up the other.
+    fib_turn: Family,
 }
 
 /// Runs a body for the table of a family.
@@ -134,6 +136,7 @@ impl Rib {
             ipv6: LocRib::default(),
             import: Import::default(),
             packing: Packing::default(),
+            fib_turn: Family::Ipv4,
         }
     }
 
@@ -229,10 +232,7 @@ impl Rib {
             }
         }
         let [ipv4, ipv6] = &self.shared.peers.get(slot).families;
-        UpdateOutcome {
-            ipv4_accepted: ipv4.received.paths.total(),
-            ipv6_accepted: ipv6.received.paths.total(),
-        }
+        UpdateOutcome { ipv4_accepted: ipv4.received.accepted(), ipv6_accepted: ipv6.received.accepted() }
     }
 
     /// The peer begins to repeat its routes (BoRR of RFC 7313, or we asked it to): all become stale, but stay in use.
@@ -306,6 +306,14 @@ impl Rib {
         self.shared.peers.get_mut(slot).config.install = install;
         self.ipv4.mark_fib_of(&self.shared, slot);
         self.ipv6.mark_fib_of(&self.shared, slot);
+    }
+
+    /// Another number of paths that are used at once.
+    pub fn set_max_paths(&mut self, max_paths: u16) {
+        if std::mem::replace(&mut self.shared.config.max_paths, max_paths) != max_paths {
+            self.ipv4.mark_fib_all();
+            self.ipv6.mark_fib_all();
+        }
     }
 
     /// How often our own AS number may stand in an accepted AS path from now on. As with [`Rib::set_import`], ask the
@@ -387,10 +395,17 @@ impl Rib {
     }
 
     /// The next change for the kernel's table; `None` as next hops: the route goes. Learned routes only: where a
-    /// local route is best, the kernel is the business of whoever originated it.
+    /// local route is best, the kernel is the business of whoever originated it. Changes that have come to nothing are
+    /// passed over.
     pub fn next_fib_change(&mut self) -> Option<(IpNet, Option<NextHops>)> {
-        let shared = &mut self.shared;
-        self.ipv4.next_fib_change(shared).or_else(|| self.ipv6.next_fib_change(shared))
+        let (ipv4, ipv6, shared) = (&mut self.ipv4, &mut self.ipv6, &mut self.shared);
+        if self.fib_turn == Family::Ipv4 {
+            self.fib_turn = Family::Ipv6;
+            ipv4.next_fib_change(shared).or_else(|| ipv6.next_fib_change(shared))
+        } else {
+            self.fib_turn = Family::Ipv4;
+            ipv6.next_fib_change(shared).or_else(|| ipv4.next_fib_change(shared))
+        }
     }
 
     /// Writes UPDATEs for a peer into `out`: until `budget` octets are there or nothing is left, in whole messages.
@@ -400,7 +415,7 @@ impl Rib {
         let Some(slot) = self.shared.peers.up_slot(peer) else { return false };
         let first = self.shared.peers.get(slot).turn;
         let second = if first == Family::Ipv4 { Family::Ipv6 } else { Family::Ipv4 };
-        let mut run = self.packing.begin(&mut self.shared, slot, session, out, budget);
+        let mut run = self.packing.begin(&mut self.shared, slot, *session, out, budget);
         for family in [first, second] {
             with_table!(self, family, |loc_rib| run.pack(loc_rib));
         }
@@ -454,7 +469,7 @@ impl Rib {
             rejected: peer.received.rejected,
             looped: peer.received.looped,
             treated_as_withdraw: peer.received.treated_as_withdraw,
-            accepted: peer.received.paths.total(),
+            accepted: peer.received.accepted(),
             advertised: peer.sent.count(),
             held_back: peer.sent.held_back(),
         })

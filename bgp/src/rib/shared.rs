@@ -54,7 +54,7 @@ impl Shared {
     }
 
     /// A path stands at a destination: its peer and its next hop are told where, its attributes get a reference.
-    pub(crate) fn path_added(&mut self, path: &NewPath, family: Family, destination: u32) {
+    pub(crate) fn path_added(&mut self, path: NewPath, family: Family, destination: u32) {
         self.attributes.retain(path.attributes);
         if path.tracked {
             let next_hop = self.attributes.digest(path.attributes).next_hop;
@@ -65,7 +65,7 @@ impl Shared {
 
     /// The reverse of [`Shared::path_added`].
     pub(crate) fn path_removed(&mut self, path: &Path, family: Family, destination: u32) {
-        self.peers.get_mut(path.slot).family_mut(family).received.paths.remove(destination);
+        self.peers.get_mut(path.slot).family_mut(family).received.removed(destination, path.round);
         if path.is_tracked() {
             let next_hop = self.attributes.digest(path.attributes).next_hop;
             self.next_hops.remove_path(next_hop, family, destination);

@@ -17,7 +17,7 @@ pub(crate) enum Sweep {
     /// Evaluate the paths with this next hop again. The tracker knows how far that has come.
     NextHop { number: u32 },
     /// Take an Adj-RIB-Out apart whose session is gone.
-    Discard { sent: AdjRibOut, from: u32 },
+    Discard { sent: Box<AdjRibOut>, from: u32 },
 }
 
 /// All of them.
@@ -35,7 +35,7 @@ impl Sweeps {
     /// An Adj-RIB-Out that is not needed any more.
     pub(crate) fn discard(&mut self, family: Family, sent: AdjRibOut) {
         if sent.count() > 0 {
-            self.push(family, Sweep::Discard { sent, from: 0 });
+            self.push(family, Sweep::Discard { sent: Box::new(sent), from: 0 });
         }
     }
 

@@ -10,6 +10,7 @@
 //! something to withdraw: [`Destination::pins`] and [`Destination::fib`].
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use std::hash::{BuildHasher, RandomState};
 
 use super::attribute_store::AttributesId;
@@ -159,19 +160,22 @@ impl<P: FamilyPrefix> Table<P> {
 
     /// The id of a prefix, new if need be.
     pub(crate) fn find_or_add(&mut self, prefix: P) -> u32 {
-        if let Some(id) = self.find(prefix) {
-            return id;
+        let (destinations, seed) = (&mut self.destinations, self.seed);
+        let same = |id: &u32| destinations[*id].prefix == prefix;
+        match self.index.entry(prefix.hash(seed), same, |id| destinations[*id].prefix.hash(seed)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(place) => {
+                let id = destinations.insert(Destination {
+                    prefix,
+                    choice: Choice::NoPath,
+                    pins: 0,
+                    head: NONE,
+                    fib: 0,
+                });
+                place.insert(id);
+                id
+            }
         }
-        let id = self.destinations.insert(Destination {
-            prefix,
-            choice: Choice::NoPath,
-            pins: 0,
-            head: NONE,
-            fib: 0,
-        });
-        let (destinations, seed) = (&self.destinations, self.seed);
-        self.index.insert_unique(prefix.hash(seed), id, |id| destinations[*id].prefix.hash(seed));
-        id
     }
 
     /// Gives a destination's slot back when nothing hangs on it any more.

@@ -20,10 +20,12 @@ fn candidate(host: u8) -> Candidate {
     }
 }
 
+type Change = fn(&mut Candidate);
+
 /// One row per step: `better` wins against `worse` at this step, although everything after it speaks for `worse`.
 fn table() -> Vec<(Reason, Candidate, Candidate)> {
     let base = candidate(1);
-    let steps: [(Reason, fn(&mut Candidate), fn(&mut Candidate)); 11] = [
+    let steps: [(Reason, Change, Change); 11] = [
         (Reason::LocalRoute, |c| c.local = true, |_| {}),
         (Reason::LocalPref, |c| c.local_pref = 200, |_| {}),
         (Reason::PathLength, |c| c.path_length = 1, |_| {}),

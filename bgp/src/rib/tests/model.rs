@@ -115,7 +115,10 @@ fn import_policy(which: usize) -> Arc<Policy> {
             vec![Rule { communities: vec![Community(7)], ..Rule::new(Action::Reject) }],
             Action::Accept,
         ),
-        2 => Policy::new(vec![Rule { prefixes: inside("10.1.1.0/24"), ..Rule::new(Action::Accept) }], Action::Reject),
+        2 => Policy::new(
+            vec![Rule { prefixes: inside("10.1.1.0/24"), ..Rule::new(Action::Accept) }],
+            Action::Reject,
+        ),
         _ => Policy::new(
             vec![Rule { prefixes: inside("10.1.0.0/16"), set, ..Rule::new(Action::Accept) }],
             Action::Accept,
@@ -188,7 +191,11 @@ impl Model {
     }
 
     /// RFC 4271 section 9.1.2.2 word for word; returns the equals (up to e) and the best.
-    fn decide<'a>(&self, mut paths: Vec<ModelPath<'a>>, current: Option<u8>) -> (Vec<ModelPath<'a>>, Option<u8>) {
+    fn decide<'a>(
+        &self,
+        mut paths: Vec<ModelPath<'a>>,
+        current: Option<u8>,
+    ) -> (Vec<ModelPath<'a>>, Option<u8>) {
         fn keep<'a, K: Ord>(paths: &mut Vec<ModelPath<'a>>, key: impl Fn(&ModelPath<'a>) -> K) {
             if let Some(lowest) = paths.iter().map(&key).min() {
                 paths.retain(|path| key(path) == lowest);
@@ -204,9 +211,11 @@ impl Model {
         keep(&mut paths, |path| path.attributes.origin());
         let before = paths.clone();
         paths.retain(|path| {
-            let (neighbor, med) = (path.attributes.as_path().neighbor_as(), path.attributes.med().unwrap_or(0));
+            let (neighbor, med) =
+                (path.attributes.as_path().neighbor_as(), path.attributes.med().unwrap_or(0));
             !before.iter().any(|other| {
-                other.attributes.as_path().neighbor_as() == neighbor && other.attributes.med().unwrap_or(0) < med
+                other.attributes.as_path().neighbor_as() == neighbor
+                    && other.attributes.med().unwrap_or(0) < med
             })
         });
         keep(&mut paths, |path| !external(path));
@@ -261,7 +270,9 @@ impl Model {
         } else {
             sent.set_local_pref(Some(sent.local_pref().unwrap_or(100)));
             match sent.next_hop() {
-                NextHop::V6 { global, .. } if global.is_unicast_link_local() => sent.set_next_hop(own.unwrap()),
+                NextHop::V6 { global, .. } if global.is_unicast_link_local() => {
+                    sent.set_next_hop(own.unwrap());
+                }
                 NextHop::V6 { global, .. } => sent.set_next_hop(NextHop::V6 { global, link_local: None }),
                 NextHop::V4(_) => {}
             }
@@ -314,7 +325,8 @@ impl Model {
             }
             self.chosen.insert(prefix, best);
         }
-        let actual: BTreeMap<_, _> = world.fib.iter().map(|(prefix, hops)| (*prefix, hops.to_vec())).collect();
+        let actual: BTreeMap<_, _> =
+            world.fib.iter().map(|(prefix, hops)| (*prefix, hops.to_vec())).collect();
         prop_assert_eq!(actual, fib);
         for (n, peer) in &self.peers {
             if *n == KEEPER {
@@ -348,7 +360,8 @@ impl Pair {
         let mut pair = Self { world: World::new(max_paths), model: Model::default() };
         pair.world.up(KEEPER, PeerRib { export: export_policy(2), install: false, ..internal(KEEPER) });
         let ipv4 = (0u8..).zip(NEXT_HOPS).map(|(at, next_hop)| (format!("10.77.{at}.0/24"), next_hop));
-        let ipv6 = (0u8..).zip(NEXT_HOPS_6).map(|(at, next_hop)| (format!("2001:db8:77:{at}::/64"), next_hop));
+        let ipv6 =
+            (0u8..).zip(NEXT_HOPS_6).map(|(at, next_hop)| (format!("2001:db8:77:{at}::/64"), next_hop));
         for (prefix, next_hop) in ipv4.chain(ipv6) {
             let mut attributes = route(&[7], next_hop);
             attributes.set_communities(vec![Community::NO_ADVERTISE]);
@@ -388,7 +401,8 @@ impl Pair {
             Step::Originate(at, med, community) => {
                 let prefix = prefixes()[*at];
                 let communities = communities(*community);
-                let origination = Origination { med: *med, communities: communities.clone(), ..origination() };
+                let origination =
+                    Origination { med: *med, communities: communities.clone(), ..origination() };
                 world.rib.originate(prefix, &origination);
                 let unspecified = if prefix.addr().is_ipv4() { "0.0.0.0" } else { "::" };
                 let mut attributes = route(&[], unspecified);
@@ -493,7 +507,7 @@ impl Pair {
         for at in 0..prefixes().len() {
             self.world.rib.withdraw(prefixes()[at]);
         }
-        for n in (1..=5).chain([KEEPER]) {
+        for n in (1..=6).chain([KEEPER]) {
             self.world.down(n);
         }
         self.world.settle();
@@ -509,7 +523,7 @@ fn family_of(prefix: IpNet) -> Family {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let peer = || 1u8..6;
+    let peer = || 1u8..7;
     let some = || prop::collection::vec(0usize..7, 1..5);
     let family = || prop::sample::select(vec![Family::Ipv4, Family::Ipv6]);
     let med = || prop::sample::select(vec![None, Some(0), Some(5)]);
@@ -548,7 +562,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 /// All peers up to begin with: most steps do nothing without.
 fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
-    let ups = prop::collection::vec(0usize..4, 5)
+    let ups = prop::collection::vec(0usize..4, 6)
         .prop_map(|imports| (1u8..).zip(imports).map(|(n, import)| Step::Up(n, import)).collect::<Vec<_>>());
     (ups, prop::collection::vec(any_step(), 1..length)).prop_map(|(mut ups, steps)| {
         ups.extend(steps);

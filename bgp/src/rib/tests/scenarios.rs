@@ -78,7 +78,13 @@ fn internal_peers_get_no_routes_of_internal_peers_and_others_unchanged() {
     learned.set_med(Some(5));
     world.announce(3, &[net(Q)], &learned);
     world.settle();
-    assert_eq!(world.routes(2).keys().collect::<Vec<_>>(), [&net(Q)]);
+    // Nor when they come later, or ask again.
+    world.up(4, internal(4));
+    world.rib.refresh_out(id(2), Family::Ipv4, false);
+    world.settle();
+    for n in [2, 4] {
+        assert_eq!(world.routes(n).keys().collect::<Vec<_>>(), [&net(Q)]);
+    }
     let inside = &world.routes(2)[&net(Q)];
     assert_eq!(inside.next_hop(), NextHop::V4([10, 0, 0, 3].into()));
     assert_eq!((inside.as_path().to_string(), inside.med()), ("65003".into(), Some(5)));
@@ -298,6 +304,9 @@ fn equal_paths_share_the_load_up_to_the_limit() {
     assert_eq!(view.paths[1].standing, Standing::Multipath);
     assert_eq!(view.paths[2].standing, Standing::Candidate);
     assert_eq!(world.fib[&net(P)].len(), 2);
+    world.rib.set_max_paths(3);
+    world.settle();
+    assert_eq!(*world.fib[&net(P)], [hop(1), hop(2), hop(4)]);
     world.metric(address("10.0.0.2"), Some(5));
     world.settle();
     assert_eq!(*world.fib[&net(P)], [hop(1), hop(4)]);
@@ -494,7 +503,8 @@ fn a_lost_peers_routes_are_not_used_though_they_are_not_swept_yet() {
     for n in 1..=3 {
         world.up(n, external(n));
     }
-    let prefixes: Vec<IpNet> = (0..4000u32).map(|n| Ipv4Net::new((n << 8).into(), 24).unwrap().into()).collect();
+    let prefixes: Vec<IpNet> =
+        (0..4000u32).map(|n| Ipv4Net::new((n << 8).into(), 24).unwrap().into()).collect();
     for chunk in prefixes.chunks(500) {
         world.announce(1, chunk, &route(&[65001], "10.0.0.1"));
         world.announce(2, chunk, &route(&[65002, 7], "10.0.0.2"));
@@ -507,7 +517,8 @@ fn a_lost_peers_routes_are_not_used_though_they_are_not_swept_yet() {
     assert_eq!(world.rib.totals().paths[0], 8000 - 1024);
     // The peer comes back at once with one route; its old ones are as dead as before.
     world.up(1, external(1));
-    world.announce(1, &prefixes[3999..], &route(&[65001], "10.0.0.1"));
+    let outcome = world.announce(1, &prefixes[3999..], &route(&[65001], "10.0.0.1"));
+    assert_eq!(outcome.ipv4_accepted, 1, "a prefix limit does not count the dead");
     world.resolve();
     for n in [2, 3] {
         world.rib.refresh_out(id(n), Family::Ipv4, false);

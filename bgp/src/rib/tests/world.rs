@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
 use crate::policy::{Action, Rule, Source};
-use crate::wire::{EncodeContext, MAX_EXTENDED_MESSAGE_LEN, Message, NextHop, RouteRefreshKind, UpdateWriter, frame};
+use crate::wire::{
+    EncodeContext, MAX_EXTENDED_MESSAGE_LEN, Message, NextHop, RouteRefreshKind, UpdateWriter, frame,
+};
 
 pub(super) const OUR_AS: u32 = 65000;
 
@@ -156,7 +158,9 @@ impl World {
         let mut outcome = UpdateOutcome::default();
         while let Some(length) = frame(messages, MAX_EXTENDED_MESSAGE_LEN).unwrap() {
             let (message, rest) = messages.split_at(length);
-            let Message::Update(update) = Message::decode(message, &session).unwrap() else { panic!("no UPDATE") };
+            let Message::Update(update) = Message::decode(message, &session).unwrap() else {
+                panic!("no UPDATE")
+            };
             outcome = self.rib.update(id(n), update);
             messages = rest;
         }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{
     Cause, ConnId, Event, Fsm, Negotiated, Output, Phase, Received, SEND_HOLD, Side, State, Timer,
-    send_hold_timer_expired, unexpected,
+    seeking::Seeking, send_hold_timer_expired, unexpected,
 };
-use crate::wire::Notification;
+use crate::wire::{FamilySet, Notification};
 
 /// A session that is up.
 #[derive(Clone, Debug)]
@@ -40,6 +40,18 @@ impl Fsm {
             let interval = negotiated.keepalive;
             self.outputs.push_back(Output::SendKeepalive(conn));
             self.set_keepalive(side, interval, now);
+        }
+    }
+
+    /// RFC 4724 section 5: the new connection of a peer that restarts gracefully means that the old one is gone, which
+    /// is then ended here as if it had failed.
+    pub(super) fn give_way(&mut self) {
+        let Phase::Established(established) = &self.phase else { return };
+        if self.settings.graceful_restart && established.negotiated.restartable() != FamilySet::NONE {
+            self.outputs.push_back(Output::Close(established.conn, None));
+            self.outputs.push_back(Output::Down(Cause::Transport("the peer has restarted".into())));
+            self.timers.stop_all();
+            self.phase = Phase::Seeking(Seeking::default());
         }
     }
 

@@ -25,8 +25,9 @@
 //!    Established when the winner dies, when the peer shows by an UPDATE that it has chosen the loser,
 //!    or after [`COLLISION_WAIT`].
 //!
-//! A connection that arrives in Established is refused. Because it may mean that the peer restarted and the old connection
-//! is dead, a KEEPALIVE is sent on the old one at once: if it is dead, the peer's kernel says so.
+//! A connection that arrives in Established is refused, unless the peer restarts gracefully: then it replaces the old one
+//! (RFC 4724 section 5). Because a refused one may mean, too, that the peer restarted and the old
+//! connection is dead, a KEEPALIVE is sent on the old one at once: if it is dead, the peer's kernel says so.
 //!
 //! # Back-off
 //!
@@ -229,6 +230,7 @@ impl Fsm {
     pub fn accept(&mut self, now: Instant) -> Result<ConnId, Refused> {
         // An idle hold that ended this very moment must not refuse anybody.
         self.handle_timeout(now);
+        self.give_way();
         match self.phase {
             Phase::Idle(idle) => Err(Refused::Idle(idle)),
             Phase::Established(_) => {

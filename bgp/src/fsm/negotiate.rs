@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use crate::wire::{
-    Capability, Family, FamilySet, Notification, Open, Session,
+    Capability, Family, FamilySet, GracefulRestart, Notification, Open, Session,
     iana::{capability_code, open_error},
 };
 
@@ -37,6 +37,8 @@ pub struct Settings {
     pub keepalive: Option<u16>,
     /// ConnectRetryTime: how long a dial may take, and the longest pause between two.
     pub connect_retry: Duration,
+    /// Keep the peer's routes while it restarts, if it can do that (RFC 4724, as "receiving speaker").
+    pub graceful_restart: bool,
     /// PassiveTcpEstablishment: never dial.
     pub passive: bool,
     /// After the prefix limit ended a session: try again after this time; `None`: only when told to.
@@ -60,6 +62,27 @@ pub struct Negotiated {
     pub enhanced_refresh: bool,
 }
 
+impl Negotiated {
+    /// Families of the session that the peer keeps forwarding while it restarts, as it said when the session began.
+    pub fn restartable(&self) -> FamilySet {
+        let families = self.open.graceful_restart().map(|restart| &restart.families[..]).unwrap_or_default();
+        let announced: FamilySet = families.iter().map(|(family, _)| *family).collect();
+        announced.intersection(self.session.families)
+    }
+
+    /// Families whose forwarding state the peer has kept while it restarted (the F bit).
+    pub fn preserved(&self) -> FamilySet {
+        let families = self.open.graceful_restart().map(|restart| &restart.families[..]).unwrap_or_default();
+        families.iter().filter(|(_, kept)| *kept).map(|(family, _)| *family).collect()
+    }
+
+    /// How long the peer may take to come back.
+    pub fn restart_time(&self) -> Duration {
+        let seconds = self.open.graceful_restart().map_or(0, |restart| restart.restart_time);
+        Duration::from_secs(u64::from(seconds))
+    }
+}
+
 impl Settings {
     /// The OPEN that we send.
     pub fn open(&self) -> Open {
@@ -71,6 +94,11 @@ impl Settings {
         capabilities.push(Capability::ExtendedMessage);
         capabilities.push(Capability::FourOctetAs(self.local_as));
         capabilities.push(Capability::EnhancedRouteRefresh);
+        if self.graceful_restart {
+            // Without families: we keep the routes of a peer that restarts, not our own forwarding state. FRR, moreover,
+            // answers ROUTE-REFRESH with marks only to those whom it has sent an End-of-RIB, thus to no others.
+            capabilities.push(Capability::GracefulRestart(GracefulRestart::default()));
+        }
         if !self.host_name.is_empty() {
             capabilities.push(Capability::Fqdn { host: self.host_name.clone(), domain: String::new() });
         }
@@ -149,6 +177,7 @@ mod tests {
             hold_time: 9,
             keepalive: None,
             connect_retry: Duration::from_secs(10),
+            graceful_restart: true,
             passive: false,
             prefix_limit_restart: None,
         }

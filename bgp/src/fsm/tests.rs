@@ -20,6 +20,7 @@ fn settings() -> Settings {
         hold_time: 9,
         keepalive: None,
         connect_retry: Duration::from_secs(30),
+        graceful_restart: true,
         passive: false,
         prefix_limit_restart: None,
     }

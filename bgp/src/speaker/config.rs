@@ -47,6 +47,8 @@ pub struct PeerConfig {
     pub connect_retry: Duration,
     /// Never dial.
     pub passive: bool,
+    /// Keep using the peer's routes while it restarts, if it can restart gracefully (RFC 4724).
+    pub graceful_restart: bool,
     /// How often our own AS may stand in the path of a route that this peer announces.
     pub allow_own_as: u8,
     /// Which routes are accepted. [`Policy::none`] if in doubt (RFC 8212).
@@ -85,6 +87,7 @@ impl PeerConfig {
             keepalive: None,
             connect_retry: Duration::from_secs(30),
             passive: false,
+            graceful_restart: true,
             allow_own_as: 0,
             import: Arc::new(Policy::none()),
             export: Arc::new(Policy::local()),

@@ -30,6 +30,7 @@ impl PeerConfig {
             keepalive,
             connect_retry,
             passive,
+            graceful_restart,
             allow_own_as,
             import,
             export,
@@ -53,6 +54,8 @@ impl PeerConfig {
             (*connect_retry != new.connect_retry, Impact::Live),
             // A session that is up does not care who dialled.
             (*passive != new.passive, Impact::Live),
+            // Announced in the OPEN.
+            (*graceful_restart != new.graceful_restart, Impact::Session),
             // What the old value rejected is not stored.
             (*allow_own_as != new.allow_own_as, Impact::Refresh),
             (*import != new.import, Impact::Refresh),

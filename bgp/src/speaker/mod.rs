@@ -41,7 +41,8 @@ pub use crate::fsm::{Cause, Cease, ConnId, Idle, Negotiated, Refused, RemoteAs, 
 use crate::fsm::{Event, Random};
 use crate::rib::{AdjacentRoute, Cursor, NextHops, Page, Rib, RouteView};
 pub use crate::rib::{Origination, PeerId};
-use peer::{Conn, Peer};
+use crate::wire::Family;
+use peer::{Conn, Peer, Restart};
 use reconfigure::rib_config;
 
 /// How many destinations one call of [`Speaker::work`] looks at.
@@ -95,8 +96,7 @@ impl Speaker {
 
     /// When [`Self::handle_timeout`] must be called.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let refreshes = self.all().flat_map(|peer| peer.refreshing).flatten();
-        self.all().filter_map(|peer| peer.fsm.next_timeout()).chain(refreshes).min()
+        self.all().filter_map(Peer::next_timeout).min()
     }
 
     /// Handles the timers that are due.
@@ -104,14 +104,17 @@ impl Speaker {
         for index in 0..self.peers.len() {
             let id = PeerId(index as u32);
             let Some((peer, rib)) = self.find_with_rib(id) else { continue };
-            let families = [crate::wire::Family::Ipv4, crate::wire::Family::Ipv6];
-            for (deadline, family) in peer.refreshing.iter_mut().zip(families) {
-                if deadline.take_if(|at| *at <= now).is_some() {
+            for (repeat, family) in peer.repeats.iter_mut().zip([Family::Ipv4, Family::Ipv6]) {
+                if repeat.take_if(|repeat| repeat.until <= now).is_some() {
                     rib.end_refresh(id, family);
                 }
             }
+            let late = matches!(peer.restart, Restart::UnderWay(_, until) if until <= now);
             peer.fsm.handle_timeout(now);
             self.carry_out(id, now);
+            if late {
+                self.restart_over(id);
+            }
         }
     }
 

@@ -1,6 +1,10 @@
 //! One peer of the speaker: its configuration, its state machine, its connections and what was counted.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 
@@ -20,9 +24,39 @@ pub(super) struct Peer {
     pub(super) fsm: Fsm,
     /// At most one per direction, as the state machine has it.
     pub(super) conns: Vec<Conn>,
-    /// Per family, IPv4 first: the peer repeats its routes (RFC 7313), until when at the latest.
-    pub(super) refreshing: [Option<Instant>; 2],
+    /// Per family, IPv4 first: the peer repeats its routes.
+    pub(super) repeats: [Option<Repeat>; 2],
+    pub(super) restart: Restart,
     pub(super) record: Record,
+}
+
+/// A peer repeats its routes; those that it does not repeat go in the end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repeat {
+    /// What ends it.
+    pub(super) mark: Mark,
+    /// When it is over anyway.
+    pub(super) until: Instant,
+}
+
+/// What tells that all routes have been repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// End-of-RIB, after a restart (RFC 4724).
+    EndOfRib,
+    /// EoRR, after a BoRR (RFC 7313).
+    EndOfRefresh,
+}
+
+/// Graceful restart of the peer (RFC 4724 section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Restart {
+    /// If it goes now, its routes go with it.
+    No,
+    /// If the session breaks, the routes of these families are kept for so long.
+    Possible(FamilySet, Duration),
+    /// It did; these are kept until then.
+    UnderWay(FamilySet, Instant),
 }
 
 /// What is remembered of a peer over its sessions.
@@ -61,6 +95,16 @@ pub(super) struct Control {
 impl Peer {
     pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.conns.iter_mut().find(|conn| conn.id == id)
+    }
+
+    /// When the first of its timers is due.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let repeats = self.repeats.iter().flatten().map(|repeat| repeat.until);
+        let restart = match self.restart {
+            Restart::UnderWay(_, until) => Some(until),
+            Restart::No | Restart::Possible(..) => None,
+        };
+        self.fsm.next_timeout().into_iter().chain(repeats).chain(restart).min()
     }
 
     pub(super) fn established_conn(&self) -> Option<&Conn> {
@@ -150,6 +194,7 @@ pub(super) fn settings(config: &Config, peer: &PeerConfig) -> Settings {
         hold_time: peer.hold_time,
         keepalive: peer.keepalive,
         connect_retry: peer.connect_retry,
+        graceful_restart: peer.graceful_restart,
         passive: peer.passive,
         prefix_limit_restart: peer.max_prefixes_restart,
     }

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
-use super::{PeerEventKind, Speaker};
+use super::{
+    PeerEventKind, Speaker,
+    peer::{Mark, Repeat},
+};
 use crate::{
     fsm::{Cease, ConnId, Event, Received},
     rib::{PeerId, UpdateOutcome},
@@ -14,8 +17,9 @@ use crate::{
 /// How many octets of messages one call handles, before others get their turn.
 const SLICE: usize = 256 * 1024;
 
-/// How long a peer may take to repeat its routes, after which those that it has not repeated go (RFC 7313 section 4).
-pub(super) const REFRESH_LIMIT: Duration = Duration::from_mins(10);
+/// How long a peer may take to repeat its routes, after which those that it has not repeated go (RFC 7313 section 4,
+/// RFC 4724 section 4.2).
+pub(super) const REPEAT_LIMIT: Duration = Duration::from_mins(10);
 
 /// How often UPDATE errors of one peer are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -91,6 +95,7 @@ impl Speaker {
         let end_of_rib = update.end_of_rib();
         let outcome = self.rib.update(id, update);
         if let Some(family) = end_of_rib {
+            self.repeated(id, family, Mark::EndOfRib);
             self.event(id, PeerEventKind::EndOfRib(family));
         }
         self.limit_prefixes(id, outcome, now);
@@ -130,18 +135,28 @@ impl Speaker {
         if !negotiated.session.families.contains(family) {
             return;
         }
-        let refreshing = &mut peer.refreshing[usize::from(family == Family::Ipv6)];
+        let repeat = &mut peer.repeats[family as usize];
         match kind {
             RouteRefreshKind::Request => {
                 rib.refresh_out(id, family, negotiated.enhanced_refresh);
             }
+            // RFC 7313 section 4: not before the End-of-RIB of a restart.
+            RouteRefreshKind::Begin if repeat.is_some_and(|repeat| repeat.mark == Mark::EndOfRib) => {}
             RouteRefreshKind::Begin if negotiated.enhanced_refresh => {
-                *refreshing = Some(now + REFRESH_LIMIT);
+                *repeat = Some(Repeat { mark: Mark::EndOfRefresh, until: now + REPEAT_LIMIT });
                 rib.begin_refresh(id, family);
             }
-            // RFC 7313 section 4: without a beginning, an end is ignored.
-            RouteRefreshKind::End if refreshing.take().is_some() => rib.end_refresh(id, family),
-            RouteRefreshKind::Begin | RouteRefreshKind::End => {}
+            RouteRefreshKind::Begin => {}
+            // Without a beginning, an end is ignored.
+            RouteRefreshKind::End => self.repeated(id, family, Mark::EndOfRefresh),
+        }
+    }
+
+    /// The peer has repeated its routes, if it was about to.
+    fn repeated(&mut self, id: PeerId, family: Family, mark: Mark) {
+        let Some((peer, rib)) = self.find_with_rib(id) else { return };
+        if peer.repeats[family as usize].take_if(|repeat| repeat.mark == mark).is_some() {
+            rib.end_refresh(id, family);
         }
     }
 }

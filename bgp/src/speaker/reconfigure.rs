@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Config, Impact, PeerConfig, Reset, Speaker,
-    peer::{Peer, Record, settings},
+    peer::{Peer, Record, Restart, settings},
 };
 use crate::{
     fsm::{Cease, ConnId, Event, Fsm, Idle},
@@ -97,7 +97,8 @@ impl Speaker {
             config,
             fsm,
             conns: Vec::new(),
-            refreshing: [None; 2],
+            repeats: [None; 2],
+            restart: Restart::No,
             record: Record::default(),
         })));
         if start {

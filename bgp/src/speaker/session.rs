@@ -4,19 +4,28 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::{Action, PeerEvent, PeerEventKind, Speaker, peer::Conn, transmit::count_sent};
+use super::{
+    Action, PeerEvent, PeerEventKind, Speaker,
+    peer::{Conn, Mark, Repeat, Restart},
+    receive::REPEAT_LIMIT,
+    transmit::count_sent,
+};
 use crate::{
     fsm::{Cause, ConnId, Event, Output},
     rib::PeerId,
-    wire::Notification,
+    wire::{FamilySet, Notification},
 };
 
 impl Speaker {
     /// Gives an event to a peer's state machine and does what that asks for.
     pub(super) fn drive(&mut self, id: PeerId, event: Event, now: Instant) {
         if let Some(peer) = self.find_mut(id) {
+            let given_up = matches!(event, Event::Stop(_) | Event::Restart(_) | Event::Suspend(_));
             peer.fsm.handle(event, now);
             self.carry_out(id, now);
+            if given_up {
+                self.restart_over(id);
+            }
         }
     }
 
@@ -102,9 +111,22 @@ impl Speaker {
             return;
         };
         let negotiated = Box::new(established.negotiated.clone());
+        let preserved = established.negotiated.preserved();
+        let families = established.negotiated.session.families;
+        let restartable = established.negotiated.restartable();
+        let restart_time = established.negotiated.restart_time();
         peer.record.since = Some(now);
         peer.record.established_count += 1;
+        let next = if peer.config.graceful_restart && restartable != FamilySet::NONE {
+            Restart::Possible(restartable, restart_time)
+        } else {
+            Restart::No
+        };
+        let before = std::mem::replace(&mut peer.restart, next);
         self.rib.peer_up(id, config);
+        if let Restart::UnderWay(kept, _) = before {
+            self.back_again(id, kept.intersection(families), preserved, now);
+        }
         self.event(id, PeerEventKind::Up { negotiated, local, remote });
         self.wake(conn);
     }
@@ -114,8 +136,38 @@ impl Speaker {
         peer.record.since = Some(now);
         peer.record.flaps += 1;
         peer.record.last_error = Some((now, cause.clone()));
-        peer.refreshing = [None; 2];
-        self.rib.peer_down(id);
+        peer.repeats = [None; 2];
+        // A NOTIFICATION, from whom it may be, says that nothing is to be kept.
+        if let (Restart::Possible(families, time), Cause::Transport(_)) = (peer.restart, &cause) {
+            peer.restart = Restart::UnderWay(families, now + time);
+            self.rib.peer_restarting(id, families);
+        } else {
+            peer.restart = Restart::No;
+            self.rib.peer_down(id);
+        }
         self.event(id, PeerEventKind::Down(cause));
+    }
+
+    /// A peer whose routes were kept is back. What it has not preserved itself goes at once, the rest when it has
+    /// repeated its routes.
+    fn back_again(&mut self, id: PeerId, kept: FamilySet, preserved: FamilySet, now: Instant) {
+        let Some((peer, rib)) = self.find_with_rib(id) else { return };
+        for family in kept.iter() {
+            if preserved.contains(family) {
+                let repeat = Repeat { mark: Mark::EndOfRib, until: now + REPEAT_LIMIT };
+                peer.repeats[family as usize] = Some(repeat);
+            } else {
+                rib.end_refresh(id, family);
+            }
+        }
+    }
+
+    /// A peer whose routes are kept will not be back in time.
+    pub(super) fn restart_over(&mut self, id: PeerId) {
+        let Some((peer, rib)) = self.find_with_rib(id) else { return };
+        if matches!(peer.restart, Restart::UnderWay(..)) {
+            peer.restart = Restart::No;
+            rib.peer_down(id);
+        }
     }
 }

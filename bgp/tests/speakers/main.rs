@@ -6,6 +6,8 @@
     reason = "a test that panics has found something"
 )]
 
+mod graceful_restart;
+mod hand;
 mod hand_made_peer;
 mod net;
 mod random;

@@ -89,8 +89,7 @@ impl Config {
             (*router_id != new.router_id, Impact::Session),
             // Told with the next OPEN.
             (*host_name != new.host_name, Impact::Live),
-            // The tables are made for it.
-            (*max_paths != new.max_paths, Impact::Session),
+            (*max_paths != new.max_paths, Impact::Live),
         ];
         changes
             .into_iter()

@@ -39,7 +39,7 @@ pub use status::{MessageCounts, Messages, PeerStatus};
 
 pub use crate::fsm::{Cause, Cease, ConnId, Idle, Negotiated, Refused, RemoteAs, State};
 use crate::fsm::{Event, Random};
-use crate::rib::{AdjacentRoute, Cursor, NextHops, Page, Rib, RouteView};
+use crate::rib::{AdjacentRoute, Cursor, NextHops, Page, Rib, RouteView, Totals};
 pub use crate::rib::{Origination, PeerId};
 use crate::wire::Family;
 use peer::{Conn, Peer, Restart};
@@ -213,6 +213,11 @@ impl Speaker {
     /// The peer of that name.
     pub fn peer_id(&self, name: &str) -> Option<PeerId> {
         self.all().find(|peer| &*peer.name == name).map(|peer| peer.id)
+    }
+
+    /// How large the tables are.
+    pub fn totals(&self) -> Totals {
+        self.rib.totals()
     }
 
     /// A page of the Loc-RIB, each path with the reason why it is best or not.

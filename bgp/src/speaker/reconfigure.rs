@@ -30,6 +30,8 @@ impl Speaker {
         let old = std::mem::replace(&mut self.config, config);
         if old.impact(&self.config) == Impact::Session {
             self.replace_tables(rib_config(&self.config));
+        } else if old.max_paths != self.config.max_paths {
+            self.rib.set_max_paths(rib_config(&self.config).max_paths);
         }
         for peer in peers {
             let impact =

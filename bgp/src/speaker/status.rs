@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use super::{PeerAddress, Speaker, peer::Record};
+use super::{
+    PeerAddress, Speaker,
+    peer::{Record, Restart},
+};
 use crate::{
     fsm::{Cause, Idle, Negotiated, RemoteAs, State},
     rib::{FamilyCounters, PeerId},
@@ -40,6 +43,8 @@ pub struct PeerStatus {
     pub remote: Option<SocketAddr>,
     /// What the OPENs agreed on, with the peer's capabilities; while Established.
     pub negotiated: Option<Negotiated>,
+    /// The peer restarts gracefully: its routes are kept until then.
+    pub restarting_until: Option<Instant>,
     /// The last failure of a session or an attempt, and when.
     pub last_error: Option<(Instant, Cause)>,
     /// How often the session has been Established.
@@ -125,6 +130,10 @@ impl Speaker {
             local: ends.map(|(local, _)| local),
             remote: ends.map(|(_, remote)| remote),
             negotiated: established.map(|e| e.negotiated.clone()),
+            restarting_until: match peer.restart {
+                Restart::UnderWay(_, until) => Some(until),
+                Restart::No | Restart::Possible(..) => None,
+            },
             last_error: last_error.clone(),
             established_count,
             flaps,

@@ -183,6 +183,34 @@ fn a_plan_is_what_the_reconfiguration_then_does() {
 }
 
 #[test]
+fn more_equal_paths_are_used_as_soon_as_they_may_be() {
+    // A host, two leafs, and a spine behind both.
+    let mut net = Net::new(12, 4, &[(0, 1), (0, 2), (1, 3), (2, 3)]);
+    (0..4).for_each(|node| net.start(node));
+    net.originate(3, 1);
+    net.converge();
+    assert_eq!(net.nodes[0].fib[&prefix(1)].len(), 1);
+    let before = messages(&net);
+    let impacts = net.reconfigure(0, |config| config.max_paths = 8);
+    assert!(impacts.iter().all(|(_, impact)| *impact == Impact::Live));
+    assert_eq!(net.nodes[0].fib[&prefix(1)].len(), 2);
+    net.reconfigure(0, |config| config.max_paths = 1);
+    assert_eq!(net.nodes[0].fib[&prefix(1)].len(), 1);
+    assert_eq!(messages(&net), before);
+}
+
+#[test]
+fn routes_that_are_not_to_be_installed_stay_out_of_the_kernel_and_in_the_table() {
+    let mut net = star(13);
+    net.reconfigure(0, |config| config.peers[0].install = false);
+    assert!(net.nodes[0].fib.keys().all(|net| (20..24).any(|n| *net == prefix(n))));
+    assert_eq!(prefixes(&net, 2, 0).len(), 8);
+    net.reconfigure(0, |config| config.peers[0].install = true);
+    assert_eq!(net.nodes[0].fib.len(), 8);
+    assert_eq!(flaps(&net, 0, 1), 0);
+}
+
+#[test]
 fn another_identifier_needs_new_sessions_and_ends_up_with_the_same_routes() {
     let mut net = star(9);
     let fib: Vec<_> = net.nodes[0].fib.keys().copied().collect();

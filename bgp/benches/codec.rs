@@ -39,6 +39,7 @@ impl Numbers {
 /// Nanoseconds per unit of work: `work` does `units` of it.
 fn measure(name: &str, unit: &str, units: usize, mut work: impl FnMut()) {
     const ROUND: Duration = Duration::from_millis(40);
+    let units = f64::from(u32::try_from(units).unwrap());
     let mut best = f64::INFINITY;
     for _ in 0..9 {
         let start = Instant::now();
@@ -49,7 +50,7 @@ fn measure(name: &str, unit: &str, units: usize, mut work: impl FnMut()) {
             }
             times += 16;
         }
-        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(times) / units as f64);
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(times) / units);
     }
     println!("{name:<58} {best:8.2} ns/{unit}");
 }

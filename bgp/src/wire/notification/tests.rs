@@ -99,7 +99,7 @@ fn a_hard_reset_carries_its_reason() {
 #[test]
 fn data_that_fits_no_message_is_cut() {
     let mut out = Vec::new();
-    Notification::update(1, &[7; 60_000]).encode(&mut out);
+    Notification::update(1, &vec![7; 60_000]).encode(&mut out);
     assert_eq!(out.len(), MAX_MESSAGE_LEN);
     assert_eq!(header::frame(&out, MAX_MESSAGE_LEN), Ok(Some(MAX_MESSAGE_LEN)));
 }

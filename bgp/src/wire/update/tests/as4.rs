@@ -7,14 +7,14 @@ const TRANS: u16 = 23456;
 /// An attribute of one AS_SEQUENCE.
 fn path2(asns: &[u16]) -> Vec<u8> {
     let mut value = vec![2, asns.len() as u8];
-    asns.iter().for_each(|asn| value.extend_from_slice(&asn.to_be_bytes()));
+    value.extend(asns.iter().flat_map(|asn| asn.to_be_bytes()));
     attribute(0x40, 2, if asns.is_empty() { &[] } else { &value })
 }
 
 /// The value of one segment with four-octet AS numbers.
 fn segment4(kind: u8, asns: &[u32]) -> Vec<u8> {
     let mut value = vec![kind, asns.len() as u8];
-    asns.iter().for_each(|asn| value.extend_from_slice(&asn.to_be_bytes()));
+    value.extend(asns.iter().flat_map(|asn| asn.to_be_bytes()));
     value
 }
 

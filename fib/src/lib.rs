@@ -4,9 +4,15 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`model`] | links, addresses, neighbours, routes, next hops, sysctls, keyed as the kernel keys them | who wants them |
-//! | `owner` | "is it ours?", from the kernel alone | the plan |
-//! | `plan` | desired, actual → ordered operations; pure | netlink |
-//! | `fake` | a kernel in memory that fails on demand | sockets |
-//! | `kernel` | dump, apply in batches, monitor: netlink on its own thread | BGP, config |
+//! | [`owner`] | "is it ours?", from the kernel alone | the plan |
+//! | [`nexthops`] | sets of next hops | how routes share them |
+//! | [`plan`] | desired, actual → ordered operations; pure | netlink |
+//! | [`fake`] | a kernel in memory that fails on demand | sockets |
+//! | [`kernel`] | dump, apply in batches, monitor: netlink on its own thread | BGP, config |
 
+pub mod fake;
+pub mod kernel;
 pub mod model;
+pub mod nexthops;
+pub mod owner;
+pub mod plan;

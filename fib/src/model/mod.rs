@@ -3,6 +3,7 @@
 //! A [`Key`] names one object in one network namespace; an [`Object`] is a key with the value that it has or
 //! should have. Who wants an object, and why, is not known here.
 
+mod display;
 mod observed;
 
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -168,7 +169,7 @@ pub enum NextHop {
 }
 
 /// What a route leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Route {
     /// The target.
     pub target: RouteTarget,
@@ -177,7 +178,7 @@ pub struct Route {
 }
 
 /// The target of a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RouteTarget {
     /// A nexthop object or group (`RTA_NH_ID`).
     NextHop(NextHopId),
@@ -211,11 +212,14 @@ impl Object {
 /// One operation on the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Make it; an object with that key that is not ours is an error (`EEXIST`).
+    /// Make it; an object with that key is an error (`EEXIST`), whoever made it. A link is made with our `IFLA_GROUP`
+    /// (both ends of a veth), because the kernel ignores an alias at creation: a crash before the alias is set must
+    /// leave a link that we know again. A link with `up: false` is left down.
     Create(Object),
-    /// Bring the existing one to this value in place.
+    /// Bring the existing one to this value in place (`NLM_F_REPLACE` without `NLM_F_CREATE`); what is not there is
+    /// an error (`ENOENT`, `ESRCH`, `ENODEV`). Of a link, what is `None` stays as it is.
     Change(Object),
-    /// Remove it.
+    /// Remove it. A route only if its protocol is ours.
     Delete(Key),
 }
 

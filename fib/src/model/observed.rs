@@ -27,6 +27,8 @@ pub struct LinkState {
     pub carrier: bool,
     /// `IFLA_IFALIAS`.
     pub alias: Option<Arc<str>>,
+    /// `IFLA_GROUP`: the mark that, unlike the alias, a link has from the moment of its creation.
+    pub group: u32,
 }
 
 /// An object found in the kernel, with what tells its owner.
@@ -80,7 +82,7 @@ pub enum Command {
     Forget(Ns),
     /// Read everything of one concern; answered by [`Event::Dump`].
     Dump(Ns, Concern),
-    /// Read these sysctls; answered by [`Event::Object`] each.
+    /// Read these sysctls; answered by [`Event::Object`] each, or [`Event::Gone`] for one that the kernel lacks.
     ReadSysctls(Ns, Vec<Arc<str>>),
     /// Track where the host would send packets for these addresses; answered by [`Event::Resolved`] now and
     /// whenever the answer changes. The whole set each time.
@@ -90,6 +92,11 @@ pub enum Command {
 }
 
 /// From the kernel thread to the daemon.
+///
+/// Commands are worked off one by one, and their answers come in that order: a dump contains the effect of exactly
+/// those operations whose [`Event::Applied`] went before it. What the kernel announced by itself before an operation
+/// was answered comes before that answer: a link that went down just before we set it up is not taken for one that
+/// went down afterwards.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Outcome of an [`Command::Apply`], one entry per operation, in its order.
@@ -99,14 +106,16 @@ pub enum Event {
         /// Per operation.
         results: Vec<(Key, OpResult)>,
     },
-    /// Everything of one concern, ours and foreign (routes: ours only).
+    /// Everything of one concern, ours and foreign (routes: ours only), in as many parts as suits the sender.
     Dump {
         /// Where.
         ns: Ns,
         /// What.
         concern: Concern,
-        /// The objects.
+        /// The objects of this part.
         objects: Vec<Observed>,
+        /// The dump is complete with this part: what was in no part is not there.
+        last: bool,
     },
     /// An object appeared or changed; never the echo of our own operation. Host namespace only.
     Object(Observed),

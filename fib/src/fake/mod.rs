@@ -1,0 +1,273 @@
+//! A kernel in memory, for tests: it applies operations as Linux does, with its errors and with all that it does by
+//! itself and does not announce; it fails where it is told to, loses events, and has objects of others.
+//!
+//! Must not know the plan. What it does was tried on Linux 6.18 in network namespaces.
+
+mod apply;
+mod fade;
+mod operator;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+
+use crate::{
+    model::{
+        Command, Concern, Errno, Event, IfName, KernelError, Key, LinkKind, LinkState, Mac, NextHop,
+        NextHopId, Ns, Object, Observed, Op, OpResult, Route, RouteKey,
+    },
+    owner::Owner,
+};
+
+/// What goes wrong with one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is refused, and nothing is done.
+    Refuse(i32),
+    /// It is done, and yet the answer is this error.
+    DoneBut(i32),
+}
+
+/// A link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FakeLink {
+    index: u32,
+    /// The other end of a veth.
+    peer: Option<(Ns, IfName)>,
+    mac: Mac,
+    mtu: u32,
+    up: bool,
+    alias: Option<Arc<str>>,
+    group: u32,
+    /// A cable is in. Of veths, the other end's being up is their cable.
+    plugged: bool,
+}
+
+/// One network namespace.
+#[derive(Clone, Debug, Default)]
+struct Space {
+    links: BTreeMap<IfName, FakeLink>,
+    /// In the order in which they were added: the first of a subnet is its primary one.
+    addresses: Vec<(IfName, IpNet, u8)>,
+    neighbours: BTreeMap<(IfName, IpAddr), (Mac, u8)>,
+    routes: BTreeMap<RouteKey, (Route, u8)>,
+    sysctls: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl Space {
+    fn is_local(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|(_, a, _)| a.addr() == address)
+    }
+}
+
+/// Who did it: our own doings are not announced to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Us,
+    /// Somebody else, or the kernel by itself.
+    Others,
+}
+
+/// A kernel in memory.
+#[derive(Clone, Debug)]
+pub struct FakeKernel {
+    owner: Owner,
+    spaces: BTreeMap<Ns, Space>,
+    next_hops: BTreeMap<NextHopId, (NextHop, u8)>,
+    last_index: u32,
+    faults: BTreeMap<u64, Fault>,
+    operations: u64,
+    /// To commands, in their order.
+    answers: VecDeque<Event>,
+    /// Unasked, on another socket: when they are read has nothing to do with the answers.
+    announcements: VecDeque<Event>,
+}
+
+impl FakeKernel {
+    /// A kernel with a host's namespace in which there is `lo`, up. Operations are done with these marks.
+    pub fn new(owner: Owner) -> Self {
+        let mut kernel = Self {
+            owner,
+            spaces: BTreeMap::new(),
+            next_hops: BTreeMap::new(),
+            last_index: 0,
+            faults: BTreeMap::new(),
+            operations: 0,
+            answers: VecDeque::new(),
+            announcements: VecDeque::new(),
+        };
+        kernel.add_ns(Ns::HOST);
+        kernel.announcements.clear();
+        kernel
+    }
+
+    /// The operation with this number (from 0, see [`FakeKernel::operations`]) goes wrong.
+    pub fn fail_at(&mut self, operation: u64, fault: Fault) {
+        self.faults.insert(operation, fault);
+    }
+
+    /// How many operations were tried.
+    pub fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    /// The next answer to a command.
+    pub fn answer(&mut self) -> Option<Event> {
+        self.answers.pop_front()
+    }
+
+    /// The next announcement.
+    pub fn announcement(&mut self) -> Option<Event> {
+        self.announcements.pop_front()
+    }
+
+    /// The socket's buffer was too small: what has not been read is lost.
+    pub fn lose_announcements(&mut self) {
+        self.announcements.clear();
+        for concern in
+            [Concern::Links, Concern::Addresses, Concern::Neighbours, Concern::NextHops, Concern::Routes]
+        {
+            self.announcements.push_back(Event::Overrun(concern));
+        }
+    }
+
+    /// Does what the kernel thread would do with a command.
+    pub fn handle(&mut self, command: Command) {
+        match command {
+            Command::Apply { batch, ops } => {
+                let results = self.apply(&ops);
+                self.answers.push_back(Event::Applied { batch, results });
+            }
+            Command::Dump(ns, concern) => self.dump(ns, concern),
+            Command::ReadSysctls(ns, paths) => {
+                for path in paths {
+                    let event = match self.spaces.get(&ns).and_then(|s| s.sysctls.get(&path)) {
+                        Some(value) => Event::Object(Observed::Object {
+                            object: Object::Sysctl(ns, path, value.clone()),
+                            protocol: 0,
+                        }),
+                        None => Event::Gone(Key::Sysctl(ns, path)),
+                    };
+                    self.answers.push_back(event);
+                }
+            }
+            Command::Namespace { .. } | Command::Forget(_) | Command::Resolve(_) | Command::Stop => {}
+        }
+    }
+
+    /// Applies operations in order.
+    pub fn apply(&mut self, ops: &[Op]) -> Vec<(Key, OpResult)> {
+        let one = |op: &Op| {
+            let number = self.operations;
+            self.operations += 1;
+            let result = match self.faults.get(&number).copied() {
+                Some(Fault::Refuse(errno)) => refuse(errno, "on demand"),
+                Some(Fault::DoneBut(errno)) => self.apply_one(op).and_then(|()| refuse(errno, "but done")),
+                None => self.apply_one(op),
+            };
+            (op.key(), result)
+        };
+        ops.iter().map(one).collect()
+    }
+
+    fn dump(&mut self, ns: Ns, concern: Concern) {
+        let Some(space) = self.spaces.get(&ns) else {
+            self.answers.push_back(Event::NamespaceLost(ns, "no such namespace".to_owned()));
+            return;
+        };
+        let of = |object, protocol| Observed::Object { object, protocol };
+        let objects: Vec<Observed> = match concern {
+            Concern::Links => space.links.keys().filter_map(|n| self.link_state(ns, n)).collect(),
+            Concern::Addresses => space
+                .addresses
+                .iter()
+                .map(|(link, a, p)| of(Object::Address(ns, link.clone(), *a), *p))
+                .collect(),
+            Concern::Neighbours => space
+                .neighbours
+                .iter()
+                .map(|((link, a), (mac, p))| of(Object::Neighbour(ns, link.clone(), *a, *mac), *p))
+                .collect(),
+            Concern::NextHops => {
+                self.next_hops.iter().map(|(id, (n, p))| of(Object::NextHop(*id, n.clone()), *p)).collect()
+            }
+            Concern::Routes => space
+                .routes
+                .iter()
+                .filter(|(_, (_, p))| *p == self.owner.protocol)
+                .map(|(key, (route, p))| of(Object::Route(*key, route.clone()), *p))
+                .collect(),
+        };
+        let mut parts = objects.chunks(3).map(<[Observed]>::to_vec).collect::<Vec<_>>();
+        let end = parts.pop().unwrap_or_default();
+        for objects in parts {
+            self.answers.push_back(Event::Dump { ns, concern, objects, last: false });
+        }
+        self.answers.push_back(Event::Dump { ns, concern, objects: end, last: true });
+    }
+
+    fn link(&self, ns: Ns, name: &IfName) -> Option<&FakeLink> {
+        self.spaces.get(&ns)?.links.get(name)
+    }
+
+    fn link_mut(&mut self, ns: Ns, name: &IfName) -> Option<&mut FakeLink> {
+        self.spaces.get_mut(&ns)?.links.get_mut(name)
+    }
+
+    fn has_carrier(&self, link: &FakeLink) -> bool {
+        let cable = match &link.peer {
+            Some((ns, name)) => self.link(*ns, name).is_some_and(|peer| peer.up),
+            None => link.plugged,
+        };
+        link.up && cable
+    }
+
+    fn link_state(&self, ns: Ns, name: &IfName) -> Option<Observed> {
+        let link = self.link(ns, name)?;
+        Some(Observed::Link(LinkState {
+            ns,
+            index: link.index,
+            name: name.clone(),
+            kind: if link.peer.is_some() { LinkKind::VethPeer } else { LinkKind::Foreign },
+            mac: Some(link.mac),
+            mtu: link.mtu,
+            up: link.up,
+            carrier: self.has_carrier(link),
+            alias: link.alias.clone(),
+            group: link.group,
+        }))
+    }
+
+    /// Announces a link's state, if it is the host's.
+    fn announce_link(&mut self, ns: Ns, name: &IfName) {
+        if ns == Ns::HOST {
+            let state = self.link_state(ns, name);
+            self.announcements.extend(state.map(Event::Object));
+        }
+    }
+
+    fn announce_gone(&mut self, ns: Ns, key: Key) {
+        if ns == Ns::HOST {
+            self.announcements.push_back(Event::Gone(key));
+        }
+    }
+
+    fn announce(&mut self, ns: Ns, object: Object, protocol: u8) {
+        if ns == Ns::HOST {
+            self.announcements.push_back(Event::Object(Observed::Object { object, protocol }));
+        }
+    }
+
+    fn new_index(&mut self) -> u32 {
+        self.last_index += 1;
+        self.last_index
+    }
+}
+
+fn refuse(errno: i32, text: &str) -> OpResult {
+    Err(KernelError { errno: Errno(errno), text: Some(text.to_owned()) })
+}

@@ -1,0 +1,454 @@
+//! Every object but the learned routes: what should be, what is, what is on its way, and who hangs on whom.
+//!
+//! Keeps the books only. Must not know in which order things are done, or why.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use crate::model::{IfName, Key, Link, LinkKind, NextHop, NextHopId, Ns, Object, RouteTarget};
+
+use super::table::Table;
+
+/// What the kernel is known to hold under a key.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) object: Arc<Object>,
+    /// It bears our marks.
+    pub(super) ours: bool,
+    /// Links: the carrier.
+    pub(super) carrier: bool,
+    /// Links: the interface index, 0 while unknown.
+    pub(super) index: u32,
+}
+
+impl Held {
+    pub(super) fn ours(object: Arc<Object>) -> Self {
+        Self { object, ours: true, carrier: false, index: 0 }
+    }
+
+    pub(super) fn link(&self) -> Option<&Link> {
+        match &*self.object {
+            Object::Link(_, _, link) => Some(link),
+            _ => None,
+        }
+    }
+}
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    Create,
+    Change,
+    Delete,
+    /// Nothing: the deletion of the other end of a veth takes this end with it.
+    Follow,
+}
+
+/// An operation on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    pub(super) doing: Doing,
+    /// What the key holds once it has succeeded.
+    pub(super) outcome: Option<Held>,
+    /// Something happened in the kernel meanwhile that may have undone it.
+    pub(super) tainted: bool,
+    /// The namespace went away meanwhile: the answer says nothing.
+    pub(super) void: bool,
+}
+
+/// Whether a sysctl has been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reading {
+    #[default]
+    No,
+    Asked,
+    Answered,
+}
+
+/// One object.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cell {
+    pub(super) desired: Option<Arc<Object>>,
+    pub(super) actual: Option<Held>,
+    pub(super) flights: VecDeque<Flight>,
+    /// In a queue.
+    pub(super) queued: bool,
+    /// Adopted; nobody has wanted it yet, and the sweep is on hold.
+    pub(super) stale: bool,
+    /// Seen in the dump that is coming in.
+    pub(super) seen: bool,
+    /// Waits for something else.
+    pub(super) waiting: bool,
+    /// Failed; its time to be tried again has not come.
+    pub(super) held: bool,
+    /// Only a dump can tell what the kernel has.
+    pub(super) doubt: bool,
+    /// Sysctls only.
+    pub(super) reading: Reading,
+}
+
+impl Cell {
+    /// What the kernel holds when everything on its way has succeeded.
+    pub(super) fn expected(&self) -> Option<&Held> {
+        match self.flights.back() {
+            Some(flight) => flight.outcome.as_ref(),
+            None => self.actual.as_ref(),
+        }
+    }
+
+    /// The deletion is on its way.
+    pub(super) fn leaving(&self) -> bool {
+        self.flights.back().is_some_and(|f| f.outcome.is_none())
+    }
+
+    fn is_void(&self) -> bool {
+        self.desired.is_none() && self.actual.is_none() && self.flights.is_empty() && !self.queued
+    }
+}
+
+/// What an object stands on: when that comes or goes, so may the object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Support {
+    Link(Ns, IfName),
+    Source(Ns, IpAddr),
+    NextHop(NextHopId),
+}
+
+/// What others care about in an object, including what is on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) present: bool,
+    /// Links: up.
+    pub(super) up: bool,
+    /// Links: up with a carrier.
+    pub(super) carrier: bool,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Objects {
+    table: Table<Key, Cell>,
+    by_ns: HashMap<Ns, BTreeSet<u32>>,
+    supports: HashMap<Support, BTreeMap<u32, u32>>,
+    /// The two ends of veths that we make, each to the other.
+    pairs: HashMap<(Ns, IfName), (Ns, IfName)>,
+    /// Nexthop objects of ours in the kernel, by content.
+    contents: HashMap<NextHop, BTreeSet<NextHopId>>,
+    by_index: HashMap<(Ns, u32), u32>,
+}
+
+impl Objects {
+    /// The slot of a key, if the tracker knows it.
+    pub(super) fn find(&self, key: &Key) -> Option<u32> {
+        self.table.find(key)
+    }
+
+    /// The slot of a link.
+    pub(super) fn link(&self, ns: Ns, name: &IfName) -> Option<u32> {
+        self.find(&Key::Link(ns, name.clone()))
+    }
+
+    /// The slot of a key.
+    pub(super) fn insert(&mut self, key: &Key) -> u32 {
+        let (slot, new) = self.table.insert(key.clone(), Cell::default);
+        if new {
+            self.by_ns.entry(ns_of(key)).or_default().insert(slot);
+            for support in standing_supports(key) {
+                self.support(support, slot);
+            }
+        }
+        slot
+    }
+
+    /// Key and cell of a slot.
+    pub(super) fn get(&self, slot: u32) -> Option<(&Key, &Cell)> {
+        self.table.get(slot)
+    }
+
+    /// The cell of a slot.
+    pub(super) fn cell(&self, slot: u32) -> Option<&Cell> {
+        self.table.get(slot).map(|(_, cell)| cell)
+    }
+
+    /// The cell of a slot, for its marks. What it holds is changed by the functions below.
+    pub(super) fn cell_mut(&mut self, slot: u32) -> Option<&mut Cell> {
+        self.table.get_mut(slot)
+    }
+
+    /// The cell of a key.
+    pub(super) fn at(&self, key: &Key) -> Option<&Cell> {
+        self.find(key).and_then(|slot| self.cell(slot))
+    }
+
+    /// Everything, by slot.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Key, &Cell)> {
+        self.table.iter()
+    }
+
+    /// The slots of a namespace.
+    pub(super) fn in_ns(&self, ns: Ns) -> Vec<u32> {
+        self.by_ns.get(&ns).into_iter().flatten().copied().collect()
+    }
+
+    /// What hangs on this.
+    pub(super) fn hanging_on(&self, support: &Support) -> Vec<u32> {
+        self.supports.get(support).into_iter().flatten().map(|(slot, _)| *slot).collect()
+    }
+
+    /// The other end of a veth.
+    pub(super) fn pair(&self, ns: Ns, name: &IfName) -> Option<u32> {
+        let (ns, name) = self.pairs.get(&(ns, name.clone()))?;
+        self.link(*ns, name)
+    }
+
+    /// The other end's name of a veth.
+    pub(super) fn pair_name(&self, ns: Ns, name: &IfName) -> Option<&(Ns, IfName)> {
+        self.pairs.get(&(ns, name.clone()))
+    }
+
+    /// Nexthop objects of ours that the kernel has with this content.
+    pub(super) fn with_content(&self, content: &NextHop) -> impl Iterator<Item = NextHopId> {
+        self.contents.get(content).into_iter().flatten().copied()
+    }
+
+    /// The link with this index.
+    pub(super) fn with_index(&self, ns: Ns, index: u32) -> Option<u32> {
+        self.by_index.get(&(ns, index)).copied()
+    }
+
+    /// What others care about in this object.
+    pub(super) fn facts(&self, slot: u32) -> Facts {
+        let Some(cell) = self.cell(slot) else { return Facts::default() };
+        let Some(held) = cell.expected() else { return Facts::default() };
+        // Nothing is put on a link whose creation has not been confirmed: had it failed because somebody else's link
+        // bears the name, the rest of the batch would work on that one.
+        let unconfirmed = held.link().is_some() && cell.actual.is_none();
+        // Nor on a foreign link that bears the name of one that we want to make.
+        let ours_wanted = match cell.desired.as_deref() {
+            Some(Object::Link(_, _, link)) => !matches!(link.kind, LinkKind::Foreign),
+            _ => false,
+        };
+        if unconfirmed || (ours_wanted && !held.ours) {
+            return Facts::default();
+        }
+        let up = held.link().is_some_and(|l| l.up);
+        // The carrier is what the kernel said last; an operation on its way cannot promise it.
+        let carrier = up && cell.actual.as_ref().is_some_and(|a| a.carrier);
+        Facts { present: true, up, carrier }
+    }
+
+    /// Sets what should be.
+    pub(super) fn set_desired(&mut self, slot: u32, desired: Option<Arc<Object>>) {
+        if let Some(object) = &desired {
+            if let Object::Link(ns, name, Link { kind: LinkKind::Veth { peer_ns, peer }, .. }) = &**object {
+                self.pairs.insert((*ns, name.clone()), (*peer_ns, peer.clone()));
+                self.pairs.insert((*peer_ns, peer.clone()), (*ns, name.clone()));
+            }
+            self.hang(slot, object);
+        }
+        let Some(cell) = self.table.get_mut(slot) else { return };
+        if desired.is_some() {
+            cell.stale = false;
+        }
+        if let Some(old) = std::mem::replace(&mut cell.desired, desired) {
+            self.unhang(slot, &old);
+        }
+    }
+
+    /// Sets what is. Gives back what was.
+    pub(super) fn set_actual(&mut self, slot: u32, actual: Option<Held>) -> Option<Held> {
+        if let Some(held) = &actual {
+            self.hang(slot, &held.object);
+            match &*held.object {
+                Object::NextHop(id, content) if held.ours => {
+                    self.contents.entry(content.clone()).or_default().insert(*id);
+                }
+                Object::Link(ns, _, _) if held.index != 0 => {
+                    self.by_index.insert((*ns, held.index), slot);
+                }
+                _ => {}
+            }
+        }
+        let cell = self.table.get_mut(slot)?;
+        cell.stale &= actual.is_some();
+        let old = std::mem::replace(&mut cell.actual, actual);
+        let new = cell.actual.clone();
+        if let Some(old) = &old {
+            self.unhang(slot, &old.object);
+            match &*old.object {
+                Object::NextHop(id, content) if new.as_ref().is_none_or(|n| n.object != old.object) => {
+                    if let Some(ids) = self.contents.get_mut(content) {
+                        ids.remove(id);
+                        if ids.is_empty() {
+                            self.contents.remove(content);
+                        }
+                    }
+                }
+                Object::Link(ns, _, _)
+                    if new.as_ref().is_none_or(|n| n.index != old.index)
+                        && self.by_index.get(&(*ns, old.index)) == Some(&slot) =>
+                {
+                    self.by_index.remove(&(*ns, old.index));
+                }
+                _ => {}
+            }
+        }
+        old
+    }
+
+    /// An operation is on its way.
+    pub(super) fn launch(&mut self, slot: u32, doing: Doing, outcome: Option<Held>) {
+        if let Some(held) = &outcome {
+            self.hang(slot, &held.object);
+        }
+        if let Some(cell) = self.table.get_mut(slot) {
+            cell.flights.push_back(Flight { doing, outcome, tainted: false, void: false });
+        }
+    }
+
+    /// The oldest operation on its way has been answered.
+    pub(super) fn land(&mut self, slot: u32) -> Option<Flight> {
+        let flight = self.table.get_mut(slot)?.flights.pop_front()?;
+        if let Some(held) = &flight.outcome {
+            self.unhang(slot, &held.object);
+        }
+        Some(flight)
+    }
+
+    /// Forgets an object that nobody wants and that is not there; whether it did.
+    pub(super) fn collect(&mut self, slot: u32) -> bool {
+        let Some((key, cell)) = self.table.get(slot) else { return false };
+        if !cell.is_void() {
+            return false;
+        }
+        let key = key.clone();
+        if let Some(slots) = self.by_ns.get_mut(&ns_of(&key)) {
+            slots.remove(&slot);
+            if slots.is_empty() {
+                self.by_ns.remove(&ns_of(&key));
+            }
+        }
+        for support in standing_supports(&key) {
+            self.unsupport(&support, slot);
+        }
+        if let Key::Link(ns, name) = &key {
+            let here = (*ns, name.clone());
+            if let Some(there) = self.pairs.get(&here).cloned()
+                && self.link(there.0, &there.1).is_none_or(|s| s == slot)
+            {
+                self.pairs.remove(&here);
+                self.pairs.remove(&there);
+            }
+        }
+        self.table.remove(slot);
+        true
+    }
+
+    fn hang(&mut self, slot: u32, object: &Object) {
+        for support in value_supports(object) {
+            self.support(support, slot);
+        }
+    }
+
+    fn unhang(&mut self, slot: u32, object: &Object) {
+        for support in value_supports(object) {
+            self.unsupport(&support, slot);
+        }
+    }
+
+    fn support(&mut self, support: Support, slot: u32) {
+        *self.supports.entry(support).or_default().entry(slot).or_default() += 1;
+    }
+
+    fn unsupport(&mut self, support: &Support, slot: u32) {
+        let Some(slots) = self.supports.get_mut(support) else { return };
+        if let Some(count) = slots.get_mut(&slot) {
+            *count -= 1;
+            if *count == 0 {
+                slots.remove(&slot);
+            }
+        }
+        if slots.is_empty() {
+            self.supports.remove(support);
+        }
+    }
+}
+
+/// The namespace of a key.
+pub(super) fn ns_of(key: &Key) -> Ns {
+    match key {
+        Key::Sysctl(ns, _) | Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => *ns,
+        Key::NextHop(_) => Ns::HOST,
+        Key::Route(key) => key.ns,
+    }
+}
+
+/// What an object stands on by its key alone. An address is listed under itself too: it may have to wait until no
+/// route uses it as its source.
+fn standing_supports(key: &Key) -> Vec<Support> {
+    match key {
+        Key::Address(ns, link, address) => {
+            vec![Support::Link(*ns, link.clone()), Support::Source(*ns, address.addr())]
+        }
+        Key::Neighbour(ns, link, _) => vec![Support::Link(*ns, link.clone())],
+        Key::Sysctl(ns, path) => sysctl_link(path).map(|link| Support::Link(*ns, link)).into_iter().collect(),
+        Key::Link(..) | Key::NextHop(_) | Key::Route(_) => Vec::new(),
+    }
+}
+
+/// What an object stands on by its value.
+fn value_supports(object: &Object) -> Vec<Support> {
+    match object {
+        Object::NextHop(_, NextHop::Single { link, .. }) => vec![Support::Link(Ns::HOST, link.clone())],
+        Object::NextHop(_, NextHop::Group(members)) => {
+            members.iter().map(|id| Support::NextHop(*id)).collect()
+        }
+        Object::Route(key, route) => {
+            let target = match &route.target {
+                RouteTarget::NextHop(id) => Some(Support::NextHop(*id)),
+                RouteTarget::Link { link, .. } => Some(Support::Link(key.ns, link.clone())),
+                RouteTarget::Unreachable | RouteTarget::Blackhole => None,
+            };
+            let source = route.preferred_source.map(|s| Support::Source(key.ns, s));
+            target.into_iter().chain(source).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The link that a sysctl belongs to: `net/ipv4/conf/eth1/rp_filter` → `eth1`. Those of `all` and `default` belong
+/// to the namespace.
+pub(super) fn sysctl_link(path: &str) -> Option<IfName> {
+    let separator = if path.contains('/') { '/' } else { '.' };
+    let mut parts = path.split(separator);
+    let (net, _family, class, link, _last) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let of_link = net == "net" && matches!(class, "conf" | "neigh") && !matches!(link, "all" | "default");
+    of_link.then(|| IfName::new(link)).flatten()
+}
+
+/// Whether what is there is what is wanted. Of a link, what is left to the kernel does not matter, and its kind is
+/// judged elsewhere.
+pub(super) fn satisfies(held: &Object, wanted: &Object) -> bool {
+    match (held, wanted) {
+        (Object::Link(_, _, held), Object::Link(_, _, wanted)) => {
+            settings_satisfy(held, wanted) && held.up == wanted.up
+        }
+        _ => held == wanted,
+    }
+}
+
+/// Whether a link's settings other than up and down are as wanted.
+pub(super) fn settings_satisfy(held: &Link, wanted: &Link) -> bool {
+    (wanted.mac.is_none() || wanted.mac == held.mac)
+        && (wanted.mtu.is_none() || wanted.mtu == held.mtu)
+        && (wanted.alias.is_none() || wanted.alias == held.alias)
+}
+
+/// Whether the value of an object stands on this.
+pub(super) fn rests_on(object: &Object, support: &Support) -> bool {
+    value_supports(object).contains(support)
+}

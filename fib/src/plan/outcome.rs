@@ -1,0 +1,329 @@
+//! What became of the operations. A refusal that only says that the kernel is elsewhere than we thought (already
+//! there, not there any more) is no failure: belief is corrected, by a dump where need be, and the key gets its turn
+//! again.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::model::{Concern, KernelError, Key, Link, LinkKind, NextHop, Ns, Object, OpResult};
+
+use super::{
+    Fib, Notice,
+    objects::{self, Doing, Held, Reading, Support, ns_of, satisfies},
+    observe::concern_of,
+    queues::Item,
+    routes::{self, RouteSlot, mark},
+};
+
+/// What an error number says about the key that it was given for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// It exists.
+    There,
+    /// It, or the link that it is on, does not exist.
+    NotThere,
+    /// Anything else.
+    Other,
+}
+
+fn meaning(error: &KernelError) -> Meaning {
+    match error.errno.0 {
+        libc::EEXIST => Meaning::There,
+        libc::ENOENT | libc::ESRCH | libc::ENODEV | libc::ENXIO | libc::EADDRNOTAVAIL => Meaning::NotThere,
+        _ => Meaning::Other,
+    }
+}
+
+impl Fib {
+    /// The outcome of operations, in the order in which [`Fib::plan`] gave them.
+    pub fn applied(&mut self, results: Vec<(Key, OpResult)>, now: Instant) -> Vec<Notice> {
+        for (key, result) in results {
+            self.operations += 1;
+            match &key {
+                Key::Route(route) if self.owner.is_learned(route) => {
+                    if let Some(slot) = self.routes.find(route.prefix) {
+                        self.route_answered(slot, result, now);
+                    }
+                }
+                _ => {
+                    if let Some(slot) = self.objects.find(&key) {
+                        self.answered(slot, result, now);
+                    }
+                }
+            }
+        }
+        std::mem::take(&mut self.notices)
+    }
+
+    fn answered(&mut self, slot: u32, result: OpResult, now: Instant) {
+        let settled = self.is_settled(slot);
+        let facts = self.objects.facts(slot);
+        let leaving = self.objects.cell(slot).is_some_and(objects::Cell::leaving);
+        let Some(flight) = self.objects.land(slot) else { return };
+        let follower = if flight.doing == Doing::Delete { self.land_follower(slot) } else { None };
+        if flight.void {
+            self.facts_changed(slot, facts);
+            self.mark(slot);
+            return;
+        }
+        match result {
+            Ok(()) => {
+                self.succeeded(slot, &flight, follower);
+                self.facts_changed(slot, facts);
+            }
+            Err(error) => {
+                self.facts_changed(slot, facts);
+                if let Some(pair) = follower {
+                    self.mark(pair);
+                }
+                self.refused(slot, &flight, &error, now);
+            }
+        }
+        if leaving {
+            // Whoever counted on its going has to look again.
+            let held = self.objects.cell(slot).and_then(|c| c.actual.as_ref()).map(|h| h.object.clone());
+            held.into_iter().for_each(|object| self.wake_used_by(&object));
+        }
+        self.mark(slot);
+        self.tell(slot, settled);
+    }
+
+    fn land_follower(&mut self, slot: u32) -> Option<u32> {
+        let Some((Key::Link(ns, name), _)) = self.objects.get(slot) else { return None };
+        let pair = self.objects.pair(*ns, name)?;
+        let follows = |c: &objects::Cell| c.flights.front().is_some_and(|f| f.doing == Doing::Follow);
+        if !self.objects.cell(pair).is_some_and(follows) {
+            return None;
+        }
+        let facts = self.objects.facts(pair);
+        self.objects.land(pair);
+        self.facts_changed(pair, facts);
+        Some(pair)
+    }
+
+    fn succeeded(&mut self, slot: u32, flight: &objects::Flight, follower: Option<u32>) {
+        self.clear_failure(Item::Object(slot));
+        let mut outcome = flight.outcome.clone();
+        if let (Some(new), Some(cell)) = (&mut outcome, self.objects.cell(slot))
+            && let (Some(now), Some(link)) = (&cell.actual, new.link())
+        {
+            // What the kernel has announced meanwhile may be newer than this answer. With more on its way, it is the
+            // last answer that counts; and what already is as this one says, is not to be set back.
+            if !cell.flights.is_empty() || satisfies(&now.object, &new.object) {
+                outcome = cell.actual.clone();
+            } else {
+                (new.carrier, new.index) = (now.carrier && link.up, now.index);
+            }
+        }
+        let gone = outcome.is_none();
+        self.set_actual(slot, outcome);
+        if gone {
+            if let Some(pair) = follower {
+                self.set_actual(pair, None);
+            }
+            return;
+        }
+        if flight.doing == Doing::Create {
+            self.other_end_appeared(slot);
+            self.has_new_sysctls(slot);
+        }
+        let Some((key, _)) = self.objects.get(slot) else { return };
+        let (ns, concern) = (ns_of(key), concern_of(key));
+        let is_link = matches!(key, Key::Link(..));
+        if let (true, Some(concern)) = (flight.tainted, concern) {
+            self.doubt(Item::Object(slot), ns, concern);
+        }
+        if is_link && flight.doing == Doing::Change {
+            self.ask_for_carrier(slot);
+        }
+    }
+
+    /// The kernel made the other end of a veth along with this one.
+    fn other_end_appeared(&mut self, slot: u32) {
+        let Some((Key::Link(ns, name), _)) = self.objects.get(slot) else { return };
+        let Some((peer_ns, peer)) = self.objects.pair_name(*ns, name).cloned() else { return };
+        let link = Link { kind: LinkKind::VethPeer, mac: None, mtu: None, up: false, alias: None };
+        let pair = self.objects.insert(&Key::Link(peer_ns, peer.clone()));
+        if self.objects.cell(pair).is_some_and(|c| c.actual.is_none()) {
+            self.set_actual(pair, Some(Held::ours(Arc::new(Object::Link(peer_ns, peer, link)))));
+        }
+    }
+
+    /// What the sysctls of a link say that we just made need not be read: they are to be written.
+    fn has_new_sysctls(&mut self, slot: u32) {
+        let Some((Key::Link(ns, name), _)) = self.objects.get(slot) else { return };
+        let ends = [Some((*ns, name.clone())), self.objects.pair_name(*ns, name).cloned()];
+        for (ns, name) in ends.into_iter().flatten() {
+            for on_link in self.objects.hanging_on(&Support::Link(ns, name)) {
+                let sysctl = matches!(self.objects.get(on_link), Some((Key::Sysctl(..), _)));
+                if let (true, Some(cell)) = (sysctl, self.objects.cell_mut(on_link)) {
+                    cell.reading = Reading::Answered;
+                    self.mark(on_link);
+                }
+            }
+        }
+    }
+
+    /// The answer to "up" does not say whether there is a carrier, and where it was there all along, no event will.
+    fn ask_for_carrier(&mut self, slot: u32) {
+        let Some((Key::Link(ns, name), cell)) = self.objects.get(slot) else { return };
+        let waits =
+            cell.actual.as_ref().is_some_and(|h| !h.carrier && h.link().is_some_and(|l| l.up))
+                && self.objects.hanging_on(&Support::Link(*ns, name.clone())).into_iter().any(
+                    |s| matches!(self.objects.get(s), Some((Key::NextHop(_), c)) if c.desired.is_some()),
+                );
+        if waits {
+            self.asking.dump(*ns, Concern::Links);
+        }
+    }
+
+    fn refused(&mut self, slot: u32, flight: &objects::Flight, error: &KernelError, now: Instant) {
+        let Some((key, _)) = self.objects.get(slot) else { return };
+        let (ns, item, concern) = (ns_of(key), Item::Object(slot), concern_of(key));
+        let is_next_hop = matches!(key, Key::NextHop(_));
+        let Some(concern) = concern else {
+            self.failed(item, error, true, now);
+            return;
+        };
+        match (flight.doing, meaning(error)) {
+            (Doing::Delete, Meaning::NotThere) => {
+                self.clear_failure(item);
+                self.set_actual(slot, None);
+            }
+            (Doing::Change, Meaning::NotThere) => {
+                self.set_actual(slot, None);
+                if concern == Concern::Links {
+                    self.asking.dump(ns, concern);
+                }
+            }
+            (Doing::Create, Meaning::There) => {
+                // Ours from a life before, or foreign: the dump tells. If it is foreign, the next refusal is final.
+                let attempts = self.failed(item, error, false, now);
+                if attempts > 1 {
+                    self.report(item, error, attempts);
+                }
+                self.doubt(item, ns, concern);
+                // Of a veth, it may be the name of the other end that is taken.
+                if let Some(Object::Link(_, _, Link { kind: LinkKind::Veth { peer_ns, .. }, .. })) =
+                    self.objects.cell(slot).and_then(|c| c.desired.as_deref())
+                    && *peer_ns != ns
+                {
+                    self.doubt(item, *peer_ns, concern);
+                }
+            }
+            (Doing::Create, Meaning::NotThere) if !is_next_hop => {
+                let attempts = self.failed(item, error, false, now);
+                if attempts > 1 {
+                    self.report(item, error, attempts);
+                }
+                self.doubt(item, ns, Concern::Links);
+            }
+            _ => {
+                // A group that lost a member meanwhile is simply due again, smaller.
+                let tried = flight.outcome.as_ref().and_then(|held| match &*held.object {
+                    Object::NextHop(id, content) => Some((*id, content.clone())),
+                    _ => None,
+                });
+                if let Some((id, content)) = tried {
+                    if self.wanted_next_hop(id).as_ref() != Some(&content) {
+                        return;
+                    }
+                    let single = matches!(content, NextHop::Single { .. });
+                    self.asking.dump(ns, if single { Concern::Links } else { Concern::NextHops });
+                }
+                self.failed(item, error, true, now);
+            }
+        }
+    }
+
+    fn route_answered(&mut self, route: RouteSlot, result: OpResult, now: Instant) {
+        let Some(before) = self.routes.cell(route) else { return };
+        let item = Item::Route(route);
+        let value = self.routes.flying(route);
+        if before.flight == routes::Flight::None {
+            return;
+        }
+        let settled = self.is_route_settled(route);
+        let flight = self.routes.land(route, result.is_ok());
+        self.heed_signals();
+        match result {
+            Ok(()) => {
+                self.clear_failure(item);
+                if before.is(mark::TAINTED) {
+                    self.routes.update(route, |c| {
+                        c.set(mark::TAINTED, false);
+                        c.set(mark::FORCE, c.actual.is_some());
+                    });
+                }
+            }
+            Err(error) => match (flight, meaning(&error)) {
+                (routes::Flight::Delete, Meaning::NotThere) => {
+                    self.clear_failure(item);
+                    self.update_route(route, |c| c.actual = None);
+                }
+                (routes::Flight::Write, Meaning::NotThere) if before.actual.is_some() => {
+                    self.update_route(route, |c| c.actual = None);
+                }
+                (routes::Flight::Write, Meaning::There) => {
+                    let attempts = self.failed(item, &error, false, now);
+                    if attempts > 1 {
+                        self.report(item, &error, attempts);
+                    }
+                    self.doubt(item, Ns::HOST, Concern::Routes);
+                }
+                _ => {
+                    // What it leads to may have gone meanwhile: then it waits for that, and nothing has failed.
+                    if value.is_none_or(|v| self.is_possible(v)) {
+                        let by_next_hop = value.is_some_and(|v| self.routes.values.is_learned(v));
+                        if by_next_hop && !before.is(mark::HELD) {
+                            self.asking.dump(Ns::HOST, Concern::NextHops);
+                        }
+                        self.failed(item, &error, true, now);
+                    }
+                }
+            },
+        }
+        self.routes.update(route, |c| c.set(mark::TAINTED, false));
+        let clean = self.routes.cell(route).is_some_and(|c| {
+            c.desired == c.actual && c.desired.is_some() && c.marks == 0 && value == c.desired
+        });
+        self.tell_route(route, settled);
+        if !clean {
+            self.mark_route(route);
+        }
+    }
+
+    /// Notes a failure, and says so if `report`; how many in a row that makes. It is tried again when its time comes.
+    pub(super) fn failed(&mut self, item: Item, error: &KernelError, report: bool, now: Instant) -> u32 {
+        let attempts = self.failures.add(item, error, now);
+        match item {
+            Item::Object(slot) => {
+                if let Some(cell) = self.objects.cell_mut(slot) {
+                    cell.held = true;
+                }
+            }
+            Item::Route(route) => self.routes.update(route, |c| c.set(mark::HELD, true)),
+        }
+        if report {
+            self.report(item, error, attempts);
+        }
+        attempts
+    }
+
+    fn report(&mut self, item: Item, error: &KernelError, attempts: u32) {
+        self.refusals += 1;
+        if let Some(key) = self.key_of(item) {
+            self.notices.push(Notice::Failed { key, error: error.clone(), attempts });
+        }
+    }
+
+    pub(super) fn tell_route(&mut self, route: RouteSlot, before: bool) {
+        let (now, Some(cell)) = (self.is_route_settled(route), self.routes.cell(route)) else { return };
+        let learned = cell.desired.or(cell.actual).is_none_or(|v| self.routes.values.is_learned(v));
+        if before == now || learned || (!now && cell.desired.is_none()) {
+            return;
+        }
+        if let Some(key) = self.key_of(Item::Route(route)) {
+            self.notices.push(if now { Notice::Settled(key) } else { Notice::Lost(key) });
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The netlink engine against the running kernel, with `ip` as oracle. Each test works in network namespaces of its
+//! own; without root it says so and passes.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod apply;
+mod echo;
+mod foreign;
+mod implied;
+mod lab;
+mod links;
+mod namespaces;
+mod overrun;
+mod resolve;
+mod start;
+mod tracker;

@@ -1,0 +1,48 @@
+//! Lost news.
+
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+
+use petiole_fib::{
+    kernel::{Options, spawn_with},
+    model::{Command, Concern, Event, Op},
+    owner::Owner,
+};
+
+use crate::lab::{by, ip_batch, private, uplink};
+
+#[test]
+fn a_full_buffer_is_told_and_foreign_routes_are_known_again_afterwards() {
+    private(|| {
+        uplink("eth1", "50.1.1.1/24");
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let (sender, events) = mpsc::channel();
+        let handle = spawn_with(Owner::default(), Options { receive_buffer: 1 }, {
+            let gate = gate.clone();
+            move |event| {
+                // the thread is held up at its first answer until the flood is over
+                let (open, opened) = &*gate;
+                drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+                drop(sender.send(event));
+            }
+        })
+        .unwrap();
+        handle.send(Command::Apply { batch: 1, ops: vec![] }).unwrap();
+        let line = |n| format!("route add 10.9.{}.{} via 50.1.1.9 metric 52 proto static", n >> 8, n & 255);
+        ip_batch(&(0..2000).map(line).collect::<Vec<_>>().join("\n"));
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        let overrun = |event: &Event| matches!(event, Event::Overrun(Concern::Routes));
+        while !overrun(&events.recv_timeout(std::time::Duration::from_secs(20)).unwrap()) {}
+
+        let change = Op::Change(by("10.9.7.100/32", "eth1", "50.1.1.2"));
+        handle.send(Command::Apply { batch: 2, ops: vec![change] }).unwrap();
+        let results = loop {
+            let event = events.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+            if let Event::Applied { batch: 2, results } = event {
+                break results;
+            }
+        };
+        assert_eq!(results[0].1.as_ref().unwrap_err().errno.0, libc::EEXIST);
+        handle.stop().unwrap();
+    });
+}

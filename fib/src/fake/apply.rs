@@ -1,4 +1,5 @@
-//! Operations as the kernel does them, and its reasons not to.
+//! Operations as the kernel does them, and its reasons not to; with the checks that the kernel thread makes before
+//! it touches what may be foreign (`EPERM`, and `EEXIST` for a route).
 
 use std::net::IpAddr;
 
@@ -6,8 +7,8 @@ use ipnet::IpNet;
 
 use super::{By, FakeKernel, FakeLink, refuse};
 use crate::model::{
-    IfName, Key, Link, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Op, OpResult, Route, RouteKey,
-    RouteTarget,
+    IfName, Key, Link, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Observed, Op, OpResult, Route,
+    RouteKey, RouteTarget,
 };
 
 impl FakeKernel {
@@ -75,7 +76,11 @@ impl FakeKernel {
     }
 
     fn change_link(&mut self, ns: Ns, name: &IfName, wanted: &Link) -> OpResult {
+        let ours = self.is_link_ours(ns, name);
         let Some(link) = self.link_mut(ns, name) else { return refuse(libc::ENODEV, "") };
+        if !ours && !matches!(wanted.kind, LinkKind::Foreign) {
+            return refuse(libc::EPERM, "somebody else's link");
+        }
         if let Some(alias) = &wanted.alias {
             link.alias = Some(alias.clone());
         }
@@ -114,11 +119,13 @@ impl FakeKernel {
             return refuse(libc::ENODEV, "");
         }
         let protocol = self.owner.protocol;
+        let ours = self.is_neighbour_ours(ns, link, address);
         let Some(space) = self.spaces.get_mut(&ns) else { return refuse(libc::ENODEV, "") };
         let key = (link.clone(), address);
         match (create, space.neighbours.contains_key(&key)) {
             (true, true) => refuse(libc::EEXIST, ""),
             (false, false) => refuse(libc::ENOENT, ""),
+            (false, true) if !ours => refuse(libc::EPERM, "somebody else's entry"),
             _ => {
                 space.neighbours.insert(key, (mac, protocol));
                 Ok(())
@@ -130,6 +137,9 @@ impl FakeKernel {
         match (create, self.next_hops.get(&id).map(|(held, _)| held)) {
             (true, Some(_)) => return refuse(libc::EEXIST, ""),
             (false, None) => return refuse(libc::ENOENT, ""),
+            (false, Some(_)) if !self.is_next_hop_ours(id) => {
+                return refuse(libc::EPERM, "somebody else's next hop");
+            }
             (false, Some(held)) if std::mem::discriminant(held) != std::mem::discriminant(next_hop) => {
                 return refuse(libc::EINVAL, "Can not replace a nexthop with a nexthop group.");
             }
@@ -177,9 +187,12 @@ impl FakeKernel {
 
     fn write_route(&mut self, key: RouteKey, route: &Route, create: bool) -> OpResult {
         let Some(space) = self.spaces.get(&key.ns) else { return refuse(libc::ENODEV, "") };
-        match (create, space.routes.contains_key(&key)) {
-            (true, true) => return refuse(libc::EEXIST, ""),
-            (false, false) => return refuse(libc::ENOENT, ""),
+        match (create, space.routes.get(&key)) {
+            (true, Some(_)) => return refuse(libc::EEXIST, ""),
+            (false, None) => return refuse(libc::ENOENT, ""),
+            (false, Some((_, protocol))) if *protocol != self.owner.protocol => {
+                return refuse(libc::EEXIST, "somebody else's route");
+            }
             _ => {}
         }
         match &route.target {
@@ -215,6 +228,29 @@ impl FakeKernel {
         Ok(())
     }
 
+    fn is_link_ours(&self, ns: Ns, name: &IfName) -> bool {
+        matches!(self.link_state(ns, name), Some(Observed::Link(state)) if self.owner.owns_link(&state))
+    }
+
+    fn is_next_hop_ours(&self, id: NextHopId) -> bool {
+        self.next_hops.get(&id).is_some_and(|(_, protocol)| self.owner.owns_next_hop(id, *protocol))
+    }
+
+    fn is_address_ours(&self, ns: Ns, link: &IfName, address: IpNet) -> Option<bool> {
+        let space = self.spaces.get(&ns)?;
+        let (_, _, protocol) = space.addresses.iter().find(|(l, a, _)| l == link && *a == address)?;
+        let object = Object::Address(ns, link.clone(), address);
+        Some(self.owner.owns_on_link(&object, *protocol, self.is_link_ours(ns, link)))
+    }
+
+    fn is_neighbour_ours(&self, ns: Ns, link: &IfName, address: IpAddr) -> bool {
+        let entry = self.spaces.get(&ns).and_then(|s| s.neighbours.get(&(link.clone(), address)));
+        entry.is_some_and(|(mac, protocol)| {
+            let object = Object::Neighbour(ns, link.clone(), address, *mac);
+            self.owner.owns_on_link(&object, *protocol, self.is_link_ours(ns, link))
+        })
+    }
+
     fn leads_to_v4(&self, id: NextHopId) -> bool {
         match self.next_hops.get(&id).map(|(n, _)| n) {
             Some(NextHop::Single { via, .. }) => via.is_ipv4(),
@@ -230,6 +266,9 @@ impl FakeKernel {
                 if self.link(*ns, name).is_none() {
                     return refuse(libc::ENODEV, "");
                 }
+                if !self.is_link_ours(*ns, name) {
+                    return refuse(libc::EPERM, "somebody else's link");
+                }
                 self.remove_link(*ns, name, By::Us);
                 Ok(())
             }
@@ -237,13 +276,22 @@ impl FakeKernel {
                 if self.link(*ns, link).is_none() {
                     return refuse(libc::ENODEV, "");
                 }
-                if self.remove_address(*ns, link, *address, By::Us) {
-                    Ok(())
-                } else {
-                    refuse(libc::EADDRNOTAVAIL, "ipv4: Address not found.")
+                let ours = self.is_address_ours(*ns, link, *address);
+                match ours {
+                    None => refuse(libc::EADDRNOTAVAIL, "ipv4: Address not found."),
+                    Some(false) => refuse(libc::EPERM, "somebody else's address"),
+                    Some(true) => {
+                        self.remove_address(*ns, link, *address, By::Us);
+                        Ok(())
+                    }
                 }
             }
             Key::Neighbour(ns, link, address) => {
+                let there =
+                    self.spaces.get(ns).is_some_and(|s| s.neighbours.contains_key(&(link.clone(), *address)));
+                if there && !self.is_neighbour_ours(*ns, link, *address) {
+                    return refuse(libc::EPERM, "somebody else's entry");
+                }
                 let space = self.spaces.get_mut(ns).filter(|space| space.links.contains_key(link));
                 match space.map(|s| s.neighbours.remove(&(link.clone(), *address))) {
                     None => refuse(libc::ENODEV, ""),
@@ -252,11 +300,14 @@ impl FakeKernel {
                 }
             }
             Key::NextHop(id) => {
-                if self.remove_next_hop(*id) {
-                    Ok(())
-                } else {
-                    refuse(libc::ENOENT, "")
+                if !self.next_hops.contains_key(id) {
+                    return refuse(libc::ENOENT, "");
                 }
+                if !self.is_next_hop_ours(*id) {
+                    return refuse(libc::EPERM, "somebody else's next hop");
+                }
+                self.remove_next_hop(*id);
+                Ok(())
             }
             Key::Route(key) => {
                 let protocol = self.owner.protocol;

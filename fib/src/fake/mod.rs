@@ -81,10 +81,8 @@ pub struct FakeKernel {
     last_index: u32,
     faults: BTreeMap<u64, Fault>,
     operations: u64,
-    /// To commands, in their order.
-    answers: VecDeque<Event>,
-    /// Unasked, on another socket: when they are read has nothing to do with the answers.
-    announcements: VecDeque<Event>,
+    /// Answers and announcements, in the order in which they came about.
+    events: VecDeque<Event>,
 }
 
 impl FakeKernel {
@@ -97,11 +95,10 @@ impl FakeKernel {
             last_index: 0,
             faults: BTreeMap::new(),
             operations: 0,
-            answers: VecDeque::new(),
-            announcements: VecDeque::new(),
+            events: VecDeque::new(),
         };
         kernel.add_ns(Ns::HOST);
-        kernel.announcements.clear();
+        kernel.events.clear();
         kernel
     }
 
@@ -110,28 +107,37 @@ impl FakeKernel {
         self.faults.insert(operation, fault);
     }
 
+    /// Nothing goes wrong any more.
+    pub fn forget_faults(&mut self) {
+        self.faults.clear();
+    }
+
     /// How many operations were tried.
     pub fn operations(&self) -> u64 {
         self.operations
     }
 
-    /// The next answer to a command.
-    pub fn answer(&mut self) -> Option<Event> {
-        self.answers.pop_front()
+    /// The next answer or announcement.
+    pub fn event(&mut self) -> Option<Event> {
+        self.events.pop_front()
     }
 
-    /// The next announcement.
-    pub fn announcement(&mut self) -> Option<Event> {
-        self.announcements.pop_front()
-    }
-
-    /// The socket's buffer was too small: what has not been read is lost.
+    /// The socket's buffer was too small: announcements that have not been read are lost.
     pub fn lose_announcements(&mut self) {
-        self.announcements.clear();
+        self.events.retain(|event| {
+            matches!(
+                event,
+                Event::Applied { .. }
+                    | Event::Dump { .. }
+                    | Event::NamespaceLost(..)
+                    | Event::Object(Observed::Object { object: Object::Sysctl(..), .. })
+                    | Event::Gone(Key::Sysctl(..))
+            )
+        });
         for concern in
             [Concern::Links, Concern::Addresses, Concern::Neighbours, Concern::NextHops, Concern::Routes]
         {
-            self.announcements.push_back(Event::Overrun(concern));
+            self.events.push_back(Event::Overrun(concern));
         }
     }
 
@@ -140,7 +146,7 @@ impl FakeKernel {
         match command {
             Command::Apply { batch, ops } => {
                 let results = self.apply(&ops);
-                self.answers.push_back(Event::Applied { batch, results });
+                self.events.push_back(Event::Applied { batch, results });
             }
             Command::Dump(ns, concern) => self.dump(ns, concern),
             Command::ReadSysctls(ns, paths) => {
@@ -152,7 +158,7 @@ impl FakeKernel {
                         }),
                         None => Event::Gone(Key::Sysctl(ns, path)),
                     };
-                    self.answers.push_back(event);
+                    self.events.push_back(event);
                 }
             }
             Command::Namespace { .. } | Command::Forget(_) | Command::Resolve(_) | Command::Stop => {}
@@ -176,7 +182,7 @@ impl FakeKernel {
 
     fn dump(&mut self, ns: Ns, concern: Concern) {
         let Some(space) = self.spaces.get(&ns) else {
-            self.answers.push_back(Event::NamespaceLost(ns, "no such namespace".to_owned()));
+            self.events.push_back(Event::NamespaceLost(ns, "no such namespace".to_owned()));
             return;
         };
         let of = |object, protocol| Observed::Object { object, protocol };
@@ -205,9 +211,9 @@ impl FakeKernel {
         let mut parts = objects.chunks(3).map(<[Observed]>::to_vec).collect::<Vec<_>>();
         let end = parts.pop().unwrap_or_default();
         for objects in parts {
-            self.answers.push_back(Event::Dump { ns, concern, objects, last: false });
+            self.events.push_back(Event::Dump { ns, concern, objects, last: false });
         }
-        self.answers.push_back(Event::Dump { ns, concern, objects: end, last: true });
+        self.events.push_back(Event::Dump { ns, concern, objects: end, last: true });
     }
 
     fn link(&self, ns: Ns, name: &IfName) -> Option<&FakeLink> {
@@ -246,19 +252,19 @@ impl FakeKernel {
     fn announce_link(&mut self, ns: Ns, name: &IfName) {
         if ns == Ns::HOST {
             let state = self.link_state(ns, name);
-            self.announcements.extend(state.map(Event::Object));
+            self.events.extend(state.map(Event::Object));
         }
     }
 
     fn announce_gone(&mut self, ns: Ns, key: Key) {
         if ns == Ns::HOST {
-            self.announcements.push_back(Event::Gone(key));
+            self.events.push_back(Event::Gone(key));
         }
     }
 
     fn announce(&mut self, ns: Ns, object: Object, protocol: u8) {
         if ns == Ns::HOST {
-            self.announcements.push_back(Event::Object(Observed::Object { object, protocol }));
+            self.events.push_back(Event::Object(Observed::Object { object, protocol }));
         }
     }
 

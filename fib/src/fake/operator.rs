@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{By, FakeKernel, FakeLink, Space};
 use crate::{
-    model::{IfName, Key, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey},
+    model::{IfName, Key, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget},
     owner::Owner,
 };
 
@@ -40,10 +40,12 @@ impl FakeKernel {
             return;
         }
         let index = self.new_index();
+        // A link that we make must not change the address of one that others make later.
+        let dice = name.as_str().bytes().fold(0_u16, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
         let link = FakeLink {
             index,
             peer: None,
-            mac: Mac([6, 0, 0, 0, (index >> 8) as u8, index as u8]),
+            mac: Mac([6, 0, 0, 0, (dice >> 8) as u8, dice as u8]),
             mtu: 1500,
             up: false,
             alias: None,
@@ -181,6 +183,42 @@ impl FakeKernel {
         join(self.lines(owner, true))
     }
 
+    /// As [`FakeKernel::text_of`], with nexthop ids replaced by what they stand for: what a host does with packets,
+    /// whatever numbers it has given.
+    pub fn meaning_of(&self, owner: &Owner) -> String {
+        let mut lines = Vec::new();
+        for (key, text) in self.lines(owner, true) {
+            lines.push(match &key {
+                Key::NextHop(id) => format!("next hop {}", self.stands_for(*id)),
+                Key::Route(route) => {
+                    let held = self.spaces.get(&route.ns).and_then(|s| s.routes.get(route));
+                    let by = held.map(|(route, _)| match route.target {
+                        RouteTarget::NextHop(id) => {
+                            format!("by {} from {:?}", self.stands_for(id), route.preferred_source)
+                        }
+                        _ => text.clone(),
+                    });
+                    format!("{key} {}", by.unwrap_or_default())
+                }
+                _ => format!("{key} {text}"),
+            });
+        }
+        lines.sort();
+        lines.join("\n")
+    }
+
+    fn stands_for(&self, id: NextHopId) -> String {
+        match self.next_hops.get(&id).map(|(n, _)| n) {
+            None => "nothing".to_owned(),
+            Some(single @ NextHop::Single { .. }) => single.to_string(),
+            Some(NextHop::Group(members)) => {
+                let mut members: Vec<String> = members.iter().map(|m| self.stands_for(*m)).collect();
+                members.sort();
+                format!("group of {}", members.join(", "))
+            }
+        }
+    }
+
     /// What does not bear the marks, one object per line, in order: must not change by what the owner does.
     pub fn text_of_others(&self, owner: &Owner) -> String {
         join(self.lines(owner, false))
@@ -197,7 +235,6 @@ impl FakeKernel {
             for (name, l) in &space.links {
                 let marked = l.group == owner.link_group;
                 let text = format!("{} mtu {} up {} alias {:?}", l.mac, l.mtu, l.up, l.alias);
-                // A link-layer address that nobody chose is the kernel's dice.
                 line(marked, Key::Link(*ns, name.clone()), text);
             }
             for (link, address, protocol) in &space.addresses {

@@ -1,9 +1,8 @@
 //! What the tracker has to ask the kernel: which dumps are wanted, under way, and wanted again.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use hashbrown::HashMap;
 
 use crate::model::{Command, Concern, Ns};
 
@@ -33,8 +32,10 @@ pub(super) struct Asking {
     arriving: BTreeSet<(Ns, Concern)>,
     /// Answered at least once.
     known: HashMap<Ns, BTreeSet<Concern>>,
-    /// Those who wait for the answer.
+    /// Those who wait for the answer to the question that is to be sent, or was sent when they came.
     doubts: HashMap<(Ns, Concern), Vec<Item>>,
+    /// Those who came after the question was sent: for them it has to be asked again.
+    late_doubts: HashMap<(Ns, Concern), Vec<Item>>,
 }
 
 impl Asking {
@@ -58,8 +59,16 @@ impl Asking {
             Command::Dump(n, _) | Command::ReadSysctls(n, _) => *n != ns,
             _ => true,
         });
-        let waiting: Vec<(Ns, Concern)> = self.doubts.keys().filter(|k| k.0 == ns).copied().collect();
-        waiting.into_iter().flat_map(|k| self.doubts.remove(&k).unwrap_or_default()).collect()
+        let mut waiting = Vec::new();
+        for doubts in [&mut self.doubts, &mut self.late_doubts] {
+            doubts.retain(|(of, _), items| {
+                if *of == ns {
+                    waiting.append(items);
+                }
+                *of != ns
+            });
+        }
+        waiting
     }
 
     /// Whether the namespace is of interest.
@@ -92,7 +101,9 @@ impl Asking {
     /// Asks for a dump, and has `item` woken when it is in.
     pub(super) fn doubt(&mut self, ns: Ns, concern: Concern, item: Item) {
         self.dump(ns, concern);
-        self.doubts.entry((ns, concern)).or_default().push(item);
+        let late = self.again.contains(&(ns, concern));
+        let doubts = if late { &mut self.late_doubts } else { &mut self.doubts };
+        doubts.entry((ns, concern)).or_default().push(item);
     }
 
     /// Asks for a sysctl's value.
@@ -117,18 +128,22 @@ impl Asking {
         self.arriving.insert((ns, concern))
     }
 
-    /// The answer is complete. Gives those who waited for it, unless it has to be asked again for their sake.
+    /// The answer is complete. Gives those who waited for it.
     pub(super) fn answered(&mut self, ns: Ns, concern: Concern) -> Vec<Item> {
-        self.arriving.remove(&(ns, concern));
-        self.sent.remove(&(ns, concern));
+        let about = (ns, concern);
+        self.arriving.remove(&about);
+        self.sent.remove(&about);
         if let Some(known) = self.known.get_mut(&ns) {
             known.insert(concern);
         }
-        if self.again.remove(&(ns, concern)) {
+        if self.again.remove(&about) {
             self.dump(ns, concern);
-            return Vec::new();
         }
-        self.doubts.remove(&(ns, concern)).unwrap_or_default()
+        let answered = self.doubts.remove(&about).unwrap_or_default();
+        if let Some(late) = self.late_doubts.remove(&about) {
+            self.doubts.insert(about, late);
+        }
+        answered
     }
 
     /// Whether no answer is outstanding.

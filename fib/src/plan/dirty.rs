@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{IfName, Key, NextHop, Ns, Object, RouteTarget};
+use crate::model::{IfName, Key, NextHop, NextHopId, Ns, Object, Route, RouteTarget};
 
 use super::{
     Fib, Notice,
@@ -55,21 +55,35 @@ impl Fib {
         }
     }
 
-    /// An object that used others is gone from them, or about to be: they may have waited for that.
-    pub(super) fn wake_used_by(&mut self, object: &Object) {
+    /// An object that used others is gone from them, or about to be: they may have waited for that. Not woken: what
+    /// failed, failed for another reason.
+    pub(super) fn mark_used_by(&mut self, object: &Object) {
         match object {
             Object::NextHop(_, NextHop::Group(members)) => {
-                members.iter().for_each(|member| self.wake_key(&Key::NextHop(*member)));
-            }
-            Object::Route(key, route) => {
-                if let RouteTarget::NextHop(id) = route.target {
-                    self.wake_key(&Key::NextHop(id));
-                }
-                if let Some(source) = route.preferred_source {
-                    self.wake_hanging(&Support::Source(key.ns, source));
+                for member in members {
+                    self.mark_next_hop(*member);
                 }
             }
+            Object::Route(key, route) => self.mark_used_by_route(key.ns, route),
             _ => {}
+        }
+    }
+
+    /// The next hop and the source that a route used.
+    pub(super) fn mark_used_by_route(&mut self, ns: Ns, route: &Route) {
+        if let RouteTarget::NextHop(id) = route.target {
+            self.mark_next_hop(id);
+        }
+        if let Some(source) = route.preferred_source {
+            for slot in self.objects.hanging_on(&Support::Source(ns, source)) {
+                self.mark(slot);
+            }
+        }
+    }
+
+    fn mark_next_hop(&mut self, id: NextHopId) {
+        if let Some(slot) = self.objects.find(&Key::NextHop(id)) {
+            self.mark(slot);
         }
     }
 
@@ -83,12 +97,11 @@ impl Fib {
             c.set(mark::QUEUED, true);
             c.set(mark::WAITING, false);
         });
-        match cell.desired.or(cell.actual) {
-            Some(value) if !self.routes.values.is_learned(value) => {
-                let tier = if cell.desired.is_some() { Tier::Route } else { Tier::DropRoute };
-                self.queues.push(tier, Item::Route(route));
-            }
-            _ => self.routes.bulk.push_back(route),
+        let value = cell.desired.or(cell.actual).and_then(|value| self.routes.values.get(value));
+        match value {
+            None | Some(Route { target: RouteTarget::NextHop(_), .. }) => self.routes.bulk.push_back(route),
+            Some(_) if cell.desired.is_none() => self.queues.push(Tier::DropRoute, Item::Route(route)),
+            Some(value) => self.queues.push(Tier::of_route(value), Item::Route(route)),
         }
     }
 
@@ -160,15 +173,18 @@ impl Fib {
         self.objects.set_desired(slot, desired);
         self.facts_changed(slot, facts);
         if gone && let Some(cell) = self.objects.cell_mut(slot) {
-            // Nobody wanted it, and now somebody says so: it is not kept for the sweep.
+            // Nobody wanted it, and now somebody says so: it is not kept for the sweep. And what is not wanted is not
+            // read.
             cell.stale = false;
+            cell.reading = Reading::No;
         }
         self.clear_failure(Item::Object(slot));
         self.mark(slot);
         // The other end of a veth may have waited for this one, or this one may be in its way.
-        if let Some((Key::Link(ns, name), _)) = self.objects.get(slot) {
-            let pair = self.objects.pair(*ns, name);
-            pair.into_iter().for_each(|pair| self.mark(pair));
+        if let Some((Key::Link(ns, name), _)) = self.objects.get(slot)
+            && let Some(pair) = self.objects.pair(*ns, name)
+        {
+            self.mark(pair);
         }
     }
 
@@ -181,7 +197,7 @@ impl Fib {
         self.facts_changed(slot, facts);
         self.implied(slot, old.as_ref(), new.as_ref());
         if let Some(old) = &old {
-            self.wake_used_by(&old.object);
+            self.mark_used_by(&old.object);
         }
         self.mark(slot);
         self.tell(slot, settled);
@@ -207,6 +223,7 @@ impl Fib {
         if before == after {
             return;
         }
+        self.possible = None;
         let Some((key, _)) = self.objects.get(slot) else { return };
         match key.clone() {
             Key::Link(ns, name) => self.link_moved(ns, &name),
@@ -233,7 +250,13 @@ impl Fib {
     }
 
     fn link_moved(&mut self, ns: Ns, name: &IfName) {
-        self.wake_hanging(&Support::Link(ns, name.clone()));
+        for slot in self.objects.hanging_on(&Support::Link(ns, name.clone())) {
+            self.wake(slot);
+            if let Some((Key::NextHop(id), _)) = self.objects.get(slot) {
+                let id = *id;
+                self.refresh_with_groups(id);
+            }
+        }
         if let Some(pair) = self.objects.pair(ns, name) {
             self.wake(pair);
         }
@@ -244,11 +267,19 @@ impl Fib {
         }
     }
 
-    /// Whether a route with this value can be installed now.
-    pub(super) fn is_possible(&self, value: ValueId) -> bool {
+    /// Whether a route with this value can be installed now. Asked for one route after the other, the answer mostly
+    /// is the last one.
+    pub(super) fn is_possible(&mut self, value: ValueId) -> bool {
+        if let Some((last, possible)) = self.possible
+            && last == value
+        {
+            return possible;
+        }
         let Some(route) = self.routes.values.get(value) else { return false };
         let source = route.preferred_source.is_none_or(|s| self.local.contains_key(&(Ns::HOST, s)));
-        source && self.is_target_there(Ns::HOST, &route.target)
+        let possible = source && self.is_target_there(Ns::HOST, &route.target);
+        self.possible = Some((value, possible));
+        possible
     }
 
     /// Whether a route to this target can be installed now.

@@ -1,10 +1,12 @@
 //! What the kernel refused, how often, and when it is tried again.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use hashbrown::HashMap;
 
 use crate::model::KernelError;
 

@@ -23,7 +23,7 @@ use crate::model::{Concern, IfName, Key, NextHop, NextHopId, Ns, Object, Route, 
 use super::{
     Fib,
     objects::{Held, Reading, Support, rests_on},
-    routes::{RouteSlot, mark},
+    routes::{Flight, RouteCell, RouteSlot, mark},
     values::ValueId,
 };
 
@@ -33,12 +33,14 @@ impl Fib {
         let Some((key, _)) = self.objects.get(slot) else { return };
         match (key.clone(), old) {
             (Key::Link(ns, name), Some(old)) => self.link_implies(ns, &name, old, new),
+            // A link that was not there carries nothing yet, whatever was believed.
+            (Key::Link(ns, name), None) if new.is_some() => self.all_on_link_vanishes(ns, &name),
             (Key::Address(ns, link, address), Some(_)) if new.is_none() => {
                 self.address_implies(ns, &link, address);
             }
             (Key::NextHop(id), Some(old)) if new.is_none() => {
                 if matches!(&*old.object, Object::NextHop(_, NextHop::Single { .. })) {
-                    self.leave_groups(id);
+                    self.leave_groups(id, true);
                 }
                 self.routes_lost(&Support::NextHop(id), |_| true);
                 let values = self.routes.values.with_next_hop(id);
@@ -51,10 +53,7 @@ impl Fib {
     fn link_implies(&mut self, ns: Ns, name: &IfName, old: &Held, new: Option<&Held>) {
         let another = new.is_none_or(|new| old.index != 0 && new.index != 0 && new.index != old.index);
         if another {
-            for slot in self.objects.hanging_on(&Support::Link(ns, name.clone())) {
-                self.vanish_with_link(slot, ns, name);
-            }
-            self.learned_lost_out_of(ns, name, |_| true);
+            self.all_on_link_vanishes(ns, name);
             // A namespace that was given up may live on somewhere, and the other end with it: there, its own event
             // tells.
             if new.is_none()
@@ -85,6 +84,13 @@ impl Fib {
         if went_down {
             self.learned_lost_out_of(ns, name, |_| true);
         }
+    }
+
+    fn all_on_link_vanishes(&mut self, ns: Ns, name: &IfName) {
+        for slot in self.objects.hanging_on(&Support::Link(ns, name.clone())) {
+            self.vanish_with_link(slot, ns, name);
+        }
+        self.learned_lost_out_of(ns, name, |_| true);
     }
 
     /// Takes away what the kernel held on this link. What rests on it only by wish stays untouched.
@@ -185,10 +191,14 @@ impl Fib {
         }
     }
 
-    /// A single next hop went: it is no member of any group any more, and a group without members is none.
-    fn leave_groups(&mut self, id: NextHopId) {
+    /// A single next hop went: it is no member of any group any more, and a group without members is none. Groups
+    /// with an operation on its way only if that may be older.
+    fn leave_groups(&mut self, id: NextHopId, in_flight: bool) {
         for slot in self.objects.hanging_on(&Support::NextHop(id)) {
             let Some((Key::NextHop(group), cell)) = self.objects.get(slot) else { continue };
+            if !in_flight && !cell.flights.is_empty() {
+                continue;
+            }
             let group = *group;
             let held = cell.actual.as_ref().map(|held| (held.ours, held.object.clone()));
             self.taint(slot);
@@ -242,6 +252,47 @@ impl Fib {
                 self.route_is_now(route, None);
             }
         }
+    }
+
+    /// We have just made this, so it was not there, and nothing can have hung on it: routes of which we believe
+    /// otherwise went unnoticed, while we did not know whether this was there. What is on its way came after it.
+    pub(super) fn carried_nothing(&mut self, slot: u32) {
+        let Some((key, _)) = self.objects.get(slot) else { return };
+        let (support, values) = match key {
+            Key::NextHop(id) => (Support::NextHop(*id), self.routes.values.in_use_over(*id)),
+            Key::Address(ns, _, address)
+                if address.addr().is_ipv4() && self.is_local_once(*ns, address.addr()) =>
+            {
+                let values =
+                    if *ns == Ns::HOST { self.routes.values.in_use_from(address.addr()) } else { Vec::new() };
+                (Support::Source(*ns, address.addr()), values)
+            }
+            _ => return,
+        };
+        if let Support::NextHop(id) = support {
+            self.leave_groups(id, false);
+        }
+        for slot in self.objects.hanging_on(&support) {
+            let Some((Key::Route(_), cell)) = self.objects.get(slot) else { continue };
+            let rests = cell.actual.as_ref().is_some_and(|held| rests_on(&held.object, &support));
+            if rests && cell.flights.is_empty() {
+                self.set_actual(slot, None);
+            }
+        }
+        if values.is_empty() {
+            return;
+        }
+        for route in self.routes.with_values(&values) {
+            let believed =
+                |c: RouteCell| c.flight == Flight::None && c.actual.is_some_and(|v| values.contains(&v));
+            if self.routes.cell(route).is_some_and(believed) {
+                self.route_is_now(route, None);
+            }
+        }
+    }
+
+    fn is_local_once(&self, ns: Ns, address: IpAddr) -> bool {
+        self.local.get(&(ns, address)) == Some(&1)
     }
 
     /// What the kernel has of a learned route.

@@ -34,7 +34,9 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use hashbrown::HashMap;
 
 use ipnet::IpNet;
 
@@ -51,6 +53,7 @@ use self::{
     queues::{Item, Queues},
     routes::{Routes, mark},
     shared::Shared,
+    values::ValueId,
 };
 
 pub use self::preview::plan;
@@ -135,6 +138,8 @@ pub struct Fib {
     asking: Asking,
     /// How many links of a namespace have an address, including what is on its way.
     local: HashMap<(Ns, IpAddr), u32>,
+    /// The last answer of [`Fib::is_possible`], and whether anything has changed since that might change it.
+    possible: Option<(ValueId, bool)>,
     hold_learned: bool,
     hold_local: bool,
     notices: Vec<Notice>,
@@ -157,6 +162,7 @@ impl Fib {
             failures: Failures::default(),
             asking,
             local: HashMap::new(),
+            possible: None,
             hold_learned: true,
             hold_local: true,
             notices: Vec::new(),

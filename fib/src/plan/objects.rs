@@ -3,10 +3,12 @@
 //! Keeps the books only. Must not know in which order things are done, or why.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     sync::Arc,
 };
+
+use hashbrown::HashMap;
 
 use crate::model::{IfName, Key, Link, LinkKind, NextHop, NextHopId, Ns, Object, RouteTarget};
 

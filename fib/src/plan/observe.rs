@@ -74,13 +74,14 @@ impl Fib {
     fn ns_is_ready(&mut self, ns: Ns) {
         for slot in self.objects.in_ns(ns) {
             self.mark(slot);
-            if let Some((Key::Link(ns, name), _)) = self.objects.get(slot) {
-                let pair = self.objects.pair(*ns, name);
-                pair.into_iter().for_each(|pair| self.mark(pair));
+            if let Some((Key::Link(ns, name), _)) = self.objects.get(slot)
+                && let Some(pair) = self.objects.pair(*ns, name)
+            {
+                self.mark(pair);
             }
         }
         if ns == Ns::HOST {
-            for route in self.routes.filter(|c| c.desired != c.actual) {
+            for route in self.routes.filter(|c| c.desired != c.actual || c.is(mark::WAITING)) {
                 self.mark_route(route);
             }
         }
@@ -202,7 +203,7 @@ impl Fib {
             cell.stale = stale;
             if cell.reading == Reading::Asked {
                 cell.reading = Reading::Answered;
-                cell.waiting = false;
+                self.mark(slot);
             }
         }
         if same {

@@ -8,7 +8,7 @@ use crate::model::{Concern, KernelError, Key, Link, LinkKind, NextHop, Ns, Objec
 
 use super::{
     Fib, Notice,
-    objects::{self, Doing, Held, Reading, Support, ns_of, satisfies},
+    objects::{self, Cell, Doing, Held, Reading, Support, ns_of, satisfies},
     observe::concern_of,
     queues::Item,
     routes::{self, RouteSlot, mark},
@@ -17,7 +17,7 @@ use super::{
 /// What an error number says about the key that it was given for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
-    /// It exists.
+    /// It exists, or is somebody else's: the kernel thread refuses to touch it.
     There,
     /// It, or the link that it is on, does not exist.
     NotThere,
@@ -27,7 +27,7 @@ enum Meaning {
 
 fn meaning(error: &KernelError) -> Meaning {
     match error.errno.0 {
-        libc::EEXIST => Meaning::There,
+        libc::EEXIST | libc::EPERM => Meaning::There,
         libc::ENOENT | libc::ESRCH | libc::ENODEV | libc::ENXIO | libc::EADDRNOTAVAIL => Meaning::NotThere,
         _ => Meaning::Other,
     }
@@ -40,7 +40,7 @@ impl Fib {
             self.operations += 1;
             match &key {
                 Key::Route(route) if self.owner.is_learned(route) => {
-                    if let Some(slot) = self.routes.find(route.prefix) {
+                    if let Some(slot) = self.routes.answered(route.prefix) {
                         self.route_answered(slot, result, now);
                     }
                 }
@@ -57,7 +57,7 @@ impl Fib {
     fn answered(&mut self, slot: u32, result: OpResult, now: Instant) {
         let settled = self.is_settled(slot);
         let facts = self.objects.facts(slot);
-        let leaving = self.objects.cell(slot).is_some_and(objects::Cell::leaving);
+        let leaving = self.objects.cell(slot).is_some_and(Cell::leaving);
         let Some(flight) = self.objects.land(slot) else { return };
         let follower = if flight.doing == Doing::Delete { self.land_follower(slot) } else { None };
         if flight.void {
@@ -78,10 +78,16 @@ impl Fib {
                 self.refused(slot, &flight, &error, now);
             }
         }
+        if let Some(tried) = &flight.outcome {
+            // What it would have used, had it come about, may have waited for the outcome.
+            self.mark_used_by(&tried.object);
+        }
         if leaving {
             // Whoever counted on its going has to look again.
             let held = self.objects.cell(slot).and_then(|c| c.actual.as_ref()).map(|h| h.object.clone());
-            held.into_iter().for_each(|object| self.wake_used_by(&object));
+            if let Some(object) = held {
+                self.mark_used_by(&object);
+            }
         }
         self.mark(slot);
         self.tell(slot, settled);
@@ -90,7 +96,7 @@ impl Fib {
     fn land_follower(&mut self, slot: u32) -> Option<u32> {
         let Some((Key::Link(ns, name), _)) = self.objects.get(slot) else { return None };
         let pair = self.objects.pair(*ns, name)?;
-        let follows = |c: &objects::Cell| c.flights.front().is_some_and(|f| f.doing == Doing::Follow);
+        let follows = |c: &Cell| c.flights.front().is_some_and(|f| f.doing == Doing::Follow);
         if !self.objects.cell(pair).is_some_and(follows) {
             return None;
         }
@@ -109,7 +115,7 @@ impl Fib {
             // What the kernel has announced meanwhile may be newer than this answer. With more on its way, it is the
             // last answer that counts; and what already is as this one says, is not to be set back.
             if !cell.flights.is_empty() || satisfies(&now.object, &new.object) {
-                outcome = cell.actual.clone();
+                outcome.clone_from(&cell.actual);
             } else {
                 (new.carrier, new.index) = (now.carrier && link.up, now.index);
             }
@@ -123,14 +129,18 @@ impl Fib {
             return;
         }
         if flight.doing == Doing::Create {
+            self.carried_nothing(slot);
             self.other_end_appeared(slot);
             self.has_new_sysctls(slot);
         }
         let Some((key, _)) = self.objects.get(slot) else { return };
         let (ns, concern) = (ns_of(key), concern_of(key));
         let is_link = matches!(key, Key::Link(..));
-        if let (true, Some(concern)) = (flight.tainted, concern) {
-            self.doubt(Item::Object(slot), ns, concern);
+        if flight.tainted {
+            match concern {
+                Some(concern) => self.doubt(Item::Object(slot), ns, concern),
+                None => self.read_again(slot),
+            }
         }
         if is_link && flight.doing == Doing::Change {
             self.ask_for_carrier(slot);
@@ -163,44 +173,47 @@ impl Fib {
         }
     }
 
-    /// The answer to "up" does not say whether there is a carrier, and where it was there all along, no event will.
+    /// A sysctl may have got another value while ours was on its way.
+    fn read_again(&mut self, slot: u32) {
+        if let Some(cell) = self.objects.cell_mut(slot) {
+            cell.reading = Reading::No;
+        }
+        self.set_actual(slot, None);
+    }
+
+    /// The answer to "up" does not say whether there is a carrier. Of a veth, the kernel announces that; on a wire it
+    /// was there all along, and nothing is announced.
     fn ask_for_carrier(&mut self, slot: u32) {
-        let Some((Key::Link(ns, name), cell)) = self.objects.get(slot) else { return };
-        let waits =
-            cell.actual.as_ref().is_some_and(|h| !h.carrier && h.link().is_some_and(|l| l.up))
-                && self.objects.hanging_on(&Support::Link(*ns, name.clone())).into_iter().any(
-                    |s| matches!(self.objects.get(s), Some((Key::NextHop(_), c)) if c.desired.is_some()),
-                );
-        if waits {
+        let Some((Key::Link(ns, _), Cell { actual: Some(held), .. })) = self.objects.get(slot) else {
+            return;
+        };
+        let wire = held.link().is_some_and(|l| l.up && matches!(l.kind, LinkKind::Foreign));
+        if wire && !held.carrier {
             self.asking.dump(*ns, Concern::Links);
         }
     }
 
+    /// Either the kernel is not where we thought, or the refusal is not the whole truth: it is looked at again. What
+    /// is to be done before that, the meaning says.
     fn refused(&mut self, slot: u32, flight: &objects::Flight, error: &KernelError, now: Instant) {
-        let Some((key, _)) = self.objects.get(slot) else { return };
-        let (ns, item, concern) = (ns_of(key), Item::Object(slot), concern_of(key));
-        let is_next_hop = matches!(key, Key::NextHop(_));
-        let Some(concern) = concern else {
+        let Some((key, cell)) = self.objects.get(slot) else { return };
+        let (ns, item, wanted) = (ns_of(key), Item::Object(slot), cell.desired.is_some());
+        let Some(concern) = concern_of(key) else {
+            self.read_again(slot);
             self.failed(item, error, true, now);
             return;
         };
+        self.asking.dump(ns, concern);
         match (flight.doing, meaning(error)) {
+            (Doing::Create, _) if !wanted => self.doubt(item, ns, concern),
             (Doing::Delete, Meaning::NotThere) => {
                 self.clear_failure(item);
                 self.set_actual(slot, None);
             }
-            (Doing::Change, Meaning::NotThere) => {
-                self.set_actual(slot, None);
-                if concern == Concern::Links {
-                    self.asking.dump(ns, concern);
-                }
-            }
-            (Doing::Create, Meaning::There) => {
+            (Doing::Change, Meaning::NotThere) => self.set_actual(slot, None),
+            (_, Meaning::There) => {
                 // Ours from a life before, or foreign: the dump tells. If it is foreign, the next refusal is final.
-                let attempts = self.failed(item, error, false, now);
-                if attempts > 1 {
-                    self.report(item, error, attempts);
-                }
+                self.failed_again(item, error, now);
                 self.doubt(item, ns, concern);
                 // Of a veth, it may be the name of the other end that is taken.
                 if let Some(Object::Link(_, _, Link { kind: LinkKind::Veth { peer_ns, .. }, .. })) =
@@ -210,28 +223,21 @@ impl Fib {
                     self.doubt(item, *peer_ns, concern);
                 }
             }
-            (Doing::Create, Meaning::NotThere) if !is_next_hop => {
-                let attempts = self.failed(item, error, false, now);
-                if attempts > 1 {
-                    self.report(item, error, attempts);
-                }
+            (Doing::Create, Meaning::NotThere) if concern != Concern::NextHops => {
+                self.failed_again(item, error, now);
                 self.doubt(item, ns, Concern::Links);
             }
-            _ => {
+            _ => match flight.outcome.as_ref().map(|held| &*held.object) {
                 // A group that lost a member meanwhile is simply due again, smaller.
-                let tried = flight.outcome.as_ref().and_then(|held| match &*held.object {
-                    Object::NextHop(id, content) => Some((*id, content.clone())),
-                    _ => None,
-                });
-                if let Some((id, content)) = tried {
-                    if self.wanted_next_hop(id).as_ref() != Some(&content) {
-                        return;
-                    }
-                    let single = matches!(content, NextHop::Single { .. });
-                    self.asking.dump(ns, if single { Concern::Links } else { Concern::NextHops });
+                Some(Object::NextHop(id, tried)) if self.wanted_next_hop(*id).as_ref() != Some(tried) => {}
+                Some(Object::NextHop(_, NextHop::Single { .. })) => {
+                    self.asking.dump(ns, Concern::Links);
+                    self.failed(item, error, true, now);
                 }
-                self.failed(item, error, true, now);
-            }
+                _ => {
+                    self.failed(item, error, true, now);
+                }
+            },
         }
     }
 
@@ -243,7 +249,12 @@ impl Fib {
             return;
         }
         let settled = self.is_route_settled(route);
-        let flight = self.routes.land(route, result.is_ok());
+        // If it is not tried again now, and the refusal was not the whole truth, it would stay; to remove or write once
+        // more what is not there does no harm.
+        let refused = result.as_ref().err().is_some_and(|error| meaning(error) != Meaning::There);
+        let again = before.desired.is_some_and(|v| self.is_possible(v));
+        let assume = refused && before.flight == routes::Flight::Write && before.actual.is_none() && !again;
+        let flight = self.routes.land(route, result.is_ok() || assume);
         self.heed_signals();
         match result {
             Ok(()) => {
@@ -256,18 +267,22 @@ impl Fib {
                 }
             }
             Err(error) => match (flight, meaning(&error)) {
-                (routes::Flight::Delete, Meaning::NotThere) => {
+                (routes::Flight::Delete, Meaning::NotThere) if error.errno.0 == libc::ESRCH => {
                     self.clear_failure(item);
                     self.update_route(route, |c| c.actual = None);
                 }
                 (routes::Flight::Write, Meaning::NotThere) if before.actual.is_some() => {
                     self.update_route(route, |c| c.actual = None);
                 }
+                (routes::Flight::Write, _) if assume => {
+                    self.routes.update(route, |c| c.set(mark::FORCE, true));
+                }
+                // Wanted again before it was gone; or is it gone?
+                (routes::Flight::Delete, _) if before.desired.is_some() => {
+                    self.routes.update(route, |c| c.set(mark::FORCE, true));
+                }
                 (routes::Flight::Write, Meaning::There) => {
-                    let attempts = self.failed(item, &error, false, now);
-                    if attempts > 1 {
-                        self.report(item, &error, attempts);
-                    }
+                    self.failed_again(item, &error, now);
                     self.doubt(item, Ns::HOST, Concern::Routes);
                 }
                 _ => {
@@ -282,9 +297,14 @@ impl Fib {
                 }
             },
         }
-        self.routes.update(route, |c| c.set(mark::TAINTED, false));
+        self.routes.update(route, |c| {
+            // A refusal may not be the whole truth. What is believed to be there is written once more.
+            c.set(mark::FORCE, c.actual.is_some() && (refused || c.is(mark::FORCE)));
+            c.set(mark::TAINTED, false);
+        });
         let clean = self.routes.cell(route).is_some_and(|c| {
-            c.desired == c.actual && c.desired.is_some() && c.marks == 0 && value == c.desired
+            // A gateway reported down meanwhile wants the route gone again.
+            c.desired == c.actual && c.marks == 0 && c.desired.is_some_and(|v| self.is_possible(v))
         });
         self.tell_route(route, settled);
         if !clean {
@@ -307,6 +327,14 @@ impl Fib {
             self.report(item, error, attempts);
         }
         attempts
+    }
+
+    /// Notes a failure that may be a misunderstanding: only the second in a row is told.
+    fn failed_again(&mut self, item: Item, error: &KernelError, now: Instant) {
+        let attempts = self.failed(item, error, false, now);
+        if attempts > 1 {
+            self.report(item, error, attempts);
+        }
     }
 
     fn report(&mut self, item: Item, error: &KernelError, attempts: u32) {

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Key, LinkKind, NextHop, Object};
+use crate::model::{Key, LinkKind, NextHop, Object, Route, RouteTarget};
 
 use super::{objects::sysctl_link, routes::RouteSlot};
 
@@ -29,10 +29,12 @@ pub(super) enum Tier {
     NextHop,
     Group,
     Route,
+    /// By a gateway: the route that makes it reachable comes before.
+    GatewayRoute,
 }
 
 impl Tier {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::DropRoute,
         Self::DropGroup,
         Self::DropNextHop,
@@ -49,6 +51,7 @@ impl Tier {
         Self::NextHop,
         Self::Group,
         Self::Route,
+        Self::GatewayRoute,
     ];
 
     /// Where an object that is to be made or changed comes first.
@@ -62,7 +65,15 @@ impl Tier {
             Object::Neighbour(..) => Self::Neighbour,
             Object::NextHop(_, NextHop::Single { .. }) => Self::NextHop,
             Object::NextHop(_, NextHop::Group(_)) => Self::Group,
-            Object::Route(..) => Self::Route,
+            Object::Route(_, route) => Self::of_route(route),
+        }
+    }
+
+    /// Where a route that is to be made or changed comes.
+    pub(super) fn of_route(route: &Route) -> Self {
+        match route.target {
+            RouteTarget::Link { via: Some(_), .. } => Self::GatewayRoute,
+            _ => Self::Route,
         }
     }
 

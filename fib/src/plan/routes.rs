@@ -3,7 +3,9 @@
 //! Holds what should be, what is, and what is on its way, as numbers of interned values. Must not know in which order
 //! things are done, or why.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -151,6 +153,8 @@ pub(super) struct Routes {
     v4: Table<Ipv4Net, Stored>,
     v6: Table<Ipv6Net, Stored>,
     flying: HashMap<RouteSlot, ValueId>,
+    /// Operations on their way, in order: answers come in that order.
+    order: VecDeque<RouteSlot>,
     pub(super) values: Values,
     pub(super) bulk: VecDeque<RouteSlot>,
     pub(super) counts: RouteCounts,
@@ -204,6 +208,7 @@ impl Routes {
     /// An operation is on its way: to this value, or the deletion.
     pub(super) fn launch(&mut self, route: RouteSlot, value: Option<ValueId>) {
         let flight = if value.is_some() { Flight::Write } else { Flight::Delete };
+        self.order.push_back(route);
         if let Some(value) = value {
             self.flying.insert(route, value);
         }
@@ -211,6 +216,16 @@ impl Routes {
             c.flight = flight;
             c.set(mark::TAINTED | mark::FORCE, false);
         });
+    }
+
+    /// The route that an answer is about.
+    pub(super) fn answered(&mut self, prefix: IpNet) -> Option<RouteSlot> {
+        while let Some(next) = self.order.pop_front() {
+            if self.prefix(next) == Some(prefix) {
+                return Some(next);
+            }
+        }
+        self.find(prefix)
     }
 
     /// The operation has been answered; what it was.

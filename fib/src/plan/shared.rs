@@ -2,11 +2,9 @@
 //!
 //! Keeps the books only; what follows for objects and routes is in `sharing`.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    net::IpAddr,
-    ops::Range,
-};
+use std::{collections::BTreeMap, net::IpAddr, ops::Range};
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::{
     model::{IfName, NextHop, NextHopId},
@@ -28,7 +26,7 @@ pub(super) struct Record {
     pub(super) kind: Kind,
     /// Values of routes that lead to it, and groups that contain it.
     pub(super) users: u32,
-    /// Traffic can be sent to it: not down; of groups: a member can be used.
+    /// Traffic can be sent to it, or will be as soon as it is there. Of groups: to one of the members.
     pub(super) usable: bool,
 }
 

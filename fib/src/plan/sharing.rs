@@ -42,7 +42,9 @@ impl Fib {
             None => self.free_next_hop_id(),
         };
         let Some(id) = id.filter(|_| members.len() == set.hops().len()) else {
-            members.into_iter().for_each(|member| self.release_if_unused(member));
+            for member in members {
+                self.release_if_unused(member);
+            }
             return None;
         };
         self.shared.insert(id, Kind::Group(set.clone(), members));
@@ -93,13 +95,20 @@ impl Fib {
             self.set_desired(slot, None);
         }
         if let Kind::Group(_, members) = record.kind {
-            members.into_iter().for_each(|member| self.release_if_unused(member));
+            for member in members {
+                self.release_if_unused(member);
+            }
         }
     }
 
     /// Acts on what changed about route values as a whole.
     pub(super) fn heed_signals(&mut self) {
         let signals = self.routes.signals();
+        if signals.is_empty() {
+            return;
+        }
+        // A value may have been given up, and its number to another one.
+        self.possible = None;
         // Users come before they go: a set must not be given up between its last old route and its first new one.
         for signal in &signals {
             if let Signal::Desired(id, true) = signal
@@ -117,14 +126,7 @@ impl Fib {
                     }
                     self.release_if_unused(id);
                 }
-                Signal::Unused(route) => {
-                    if let RouteTarget::NextHop(id) = route.target {
-                        self.wake_key(&Key::NextHop(id));
-                    }
-                    if let Some(source) = route.preferred_source {
-                        self.wake_hanging(&Support::Source(Ns::HOST, source));
-                    }
-                }
+                Signal::Unused(route) => self.mark_used_by_route(Ns::HOST, &route),
                 Signal::NoStrays(id) => self.refresh(id),
             }
         }
@@ -168,16 +170,29 @@ impl Fib {
         self.shared.get(id).is_none_or(|record| record.usable)
     }
 
+    /// Whether traffic can be sent to a single next hop now, or as soon as the object is made: it has not been
+    /// reported down, and its link carries.
+    fn has_prospects(&self, id: NextHopId) -> bool {
+        let Some(slot) = self.objects.find(&Key::NextHop(id)) else { return false };
+        let link = match self.shared.get(id).map(|r| &r.kind) {
+            Some(Kind::Single(hop)) => self.objects.link(Ns::HOST, &hop.link),
+            _ => None,
+        };
+        let carries = link.is_some_and(|link| self.objects.facts(link).carrier);
+        !self.shared.is_down(id) && (carries || self.objects.facts(slot).present)
+    }
+
     /// A member, a report or a count changed: finds out whether traffic can be sent there, and tells the routes.
     pub(super) fn refresh(&mut self, id: NextHopId) {
         let usable = match self.shared.get(id).map(|r| &r.kind) {
-            Some(Kind::Single(_)) => !self.shared.is_down(id),
-            Some(Kind::Group(_, members)) => !self.effective(id, members).is_empty(),
+            Some(Kind::Single(_)) => self.has_prospects(id),
+            Some(Kind::Group(_, members)) => members.iter().any(|member| self.has_prospects(*member)),
             None => return,
         };
         self.wake_key(&Key::NextHop(id));
         let Some(record) = self.shared.get_mut(id) else { return };
         let before = std::mem::replace(&mut record.usable, usable);
+        self.possible = None;
         if before && !usable {
             let values = self.routes.values.with_next_hop(id);
             for route in self.routes.with_values(&values) {
@@ -190,12 +205,17 @@ impl Fib {
         }
     }
 
-    /// The presence of a nexthop object changed, or is about to.
-    pub(super) fn next_hop_moved(&mut self, id: NextHopId) {
+    /// Something about a next hop changed: for the groups that contain it, too.
+    pub(super) fn refresh_with_groups(&mut self, id: NextHopId) {
         for group in self.shared.groups_of(id) {
             self.refresh(group);
         }
         self.refresh(id);
+    }
+
+    /// The presence of a nexthop object changed, or is about to.
+    pub(super) fn next_hop_moved(&mut self, id: NextHopId) {
+        self.refresh_with_groups(id);
         self.wake_routes_over(id);
         self.wake_hanging(&Support::NextHop(id));
     }
@@ -211,10 +231,7 @@ impl Fib {
             return;
         }
         for id in self.shared.over(via, link) {
-            for group in self.shared.groups_of(id) {
-                self.refresh(group);
-            }
-            self.refresh(id);
+            self.refresh_with_groups(id);
         }
     }
 
@@ -246,6 +263,11 @@ impl Fib {
         }
     }
 
+    /// Whether an object is a nexthop object that routes share.
+    pub(super) fn is_shared(&self, slot: u32) -> bool {
+        matches!(self.objects.get(slot), Some((Key::NextHop(id), _)) if self.shared.get(*id).is_some())
+    }
+
     fn content_of(&self, id: NextHopId) -> Option<NextHop> {
         self.shared.get(id).map(|record| match &record.kind {
             Kind::Single(hop) => shared::single(hop),
@@ -254,6 +276,7 @@ impl Fib {
     }
 
     fn rename(&mut self, old: NextHopId, new: NextHopId, content: NextHop) {
+        self.possible = None;
         self.shared.rename(old, new);
         let slot = self.objects.insert(&Key::NextHop(new));
         self.set_desired(slot, Some(Arc::new(Object::NextHop(new, content))));

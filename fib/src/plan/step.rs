@@ -76,6 +76,8 @@ impl Fib {
                 self.read_sysctl(slot);
                 self.wait(slot);
             }
+            // Somebody else took the id: the set moves to another one.
+            Step::Blocked(_) if self.is_shared(slot) => self.match_ids(false),
             Step::Blocked(why) => {
                 let error = KernelError { errno: Errno(libc::EEXIST), text: Some(why.to_owned()) };
                 self.failed(Item::Object(slot), &error, true, now);
@@ -102,7 +104,7 @@ impl Fib {
         self.objects.launch(slot, doing, outcome);
         self.facts_changed(slot, facts);
         if let Some(leaves) = leaves {
-            self.wake_used_by(&leaves);
+            self.mark_used_by(&leaves);
         }
         if let Object::Link(ns, name, _) = &**object {
             if doing == Doing::Delete {
@@ -154,12 +156,14 @@ impl Fib {
             Object::Route(key, route) => match &cell.actual {
                 Some(held) if held.object == wanted => Step::Clean,
                 _ if !self.is_route_possible(key.ns, route) => match &cell.actual {
-                    // Where it leads to at present does not forward any more.
-                    Some(held) if self.leads_nowhere(&held.object) => Step::delete(Tier::DropRoute, held),
+                    // Where it leads to at present, or should lead to, does not forward.
+                    Some(held) if self.leads_nowhere(&held.object) || self.leads_nowhere(&wanted) => {
+                        Step::delete(Tier::DropRoute, held)
+                    }
                     _ => Step::Wait,
                 },
-                Some(_) => Step::change(Tier::Route, wanted),
-                None => Step::create(Tier::Route, wanted),
+                Some(_) => Step::change(Tier::of_route(route), wanted),
+                None => Step::create(Tier::of_route(route), wanted),
             },
         }
     }
@@ -206,7 +210,7 @@ impl Fib {
                 LinkKind::Veth { .. } => match (pair, pair_held) {
                     (Some(pair), Some(held)) if held.ours => Step::After(pair),
                     (_, Some(_)) => Step::Blocked("the name of the other end is taken by a foreign link"),
-                    _ => self.create_veth(wanted, ns, name, link),
+                    _ => create_veth(wanted, ns, name, link),
                 },
                 LinkKind::VethPeer | LinkKind::Foreign => Step::Wait,
             };
@@ -251,14 +255,6 @@ impl Fib {
         };
         let outcome = Held { object: Arc::new(Object::Link(ns, name.clone(), after)), ..held.clone() };
         Step::Go(tier, Doing::Change, Arc::new(Object::Link(ns, name.clone(), due)), Some(outcome))
-    }
-
-    fn create_veth(&self, wanted: &Arc<Object>, ns: Ns, name: &IfName, link: &Link) -> Step {
-        let down = Link { up: false, ..link.clone() };
-        let after = Link { kind: LinkKind::VethPeer, ..down.clone() };
-        let object = if link.up { Arc::new(Object::Link(ns, name.clone(), down)) } else { wanted.clone() };
-        let outcome = Held::ours(Arc::new(Object::Link(ns, name.clone(), after)));
-        Step::Go(Tier::Link, Doing::Create, object, Some(outcome))
     }
 
     /// Whether a wanted other end of a veth is what is left of an earlier pair, in the way of the new one. As long as
@@ -328,18 +324,20 @@ impl Fib {
             return;
         }
         let Some(prefix) = self.routes.prefix(route) else { return };
+        let possible = ready && cell.desired.is_some_and(|v| self.is_possible(v));
         let usable = |value| match self.routes.values.get(value).map(|r| &r.target) {
             Some(RouteTarget::NextHop(id)) => self.is_usable(*id),
             Some(_) => true,
             None => false,
         };
-        let possible = ready && cell.desired.is_some_and(|v| self.is_possible(v));
         let same = cell.actual == cell.desired && !cell.is(mark::FORCE);
         let delete = ready
             && match (cell.desired, cell.actual) {
                 (_, None) => false,
                 (None, Some(_)) => !cell.is(mark::STALE),
-                (Some(_), Some(actual)) => !usable(actual) && !possible,
+                // A route that cannot be moved yet stays where it is, unless nothing forwards there, or the new next
+                // hops are down themselves: then there is no route.
+                (Some(desired), Some(actual)) => !possible && (!usable(desired) || !usable(actual)),
             };
         match cell.desired {
             _ if delete => {
@@ -366,4 +364,13 @@ impl Fib {
             }
         }
     }
+}
+
+/// A veth is made down: its settings, addresses and neighbours come first.
+fn create_veth(wanted: &Arc<Object>, ns: Ns, name: &IfName, link: &Link) -> Step {
+    let down = Link { up: false, ..link.clone() };
+    let after = Link { kind: LinkKind::VethPeer, ..down.clone() };
+    let object = if link.up { Arc::new(Object::Link(ns, name.clone(), down)) } else { wanted.clone() };
+    let outcome = Held::ours(Arc::new(Object::Link(ns, name.clone(), after)));
+    Step::Go(Tier::Link, Doing::Create, object, Some(outcome))
 }

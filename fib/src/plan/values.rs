@@ -3,11 +3,9 @@
 //! A million routes have a handful of values. A route holds two small numbers, and what depends on the values (which
 //! next hops are needed, when a group may be deleted, when it may take a member back) follows from counts.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::IpAddr,
-    num::NonZeroU32,
-};
+use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32};
+
+use hashbrown::HashMap;
 
 use crate::model::{IfName, NextHopId, Route, RouteTarget};
 
@@ -105,12 +103,20 @@ pub(super) struct Values {
     by_link: HashMap<IfName, BTreeSet<ValueId>>,
     by_source: HashMap<IpAddr, BTreeSet<ValueId>>,
     touched: Vec<ValueId>,
+    /// The value asked for last: neighbouring routes mostly have the same one.
+    last: Option<ValueId>,
 }
 
 impl Values {
     /// The number of a value; it lives as long as a route stands to it in some way.
     pub(super) fn intern(&mut self, route: &Route) -> ValueId {
+        if let Some(last) = self.last
+            && self.get(last) == Some(route)
+        {
+            return last;
+        }
         if let Some(&id) = self.index.get(route) {
+            self.last = Some(id);
             return id;
         }
         let value = Value {
@@ -167,6 +173,21 @@ impl Values {
     /// Values with this preferred source.
     pub(super) fn with_source(&self, source: IpAddr) -> Vec<ValueId> {
         self.by_source.get(&source).into_iter().flatten().copied().collect()
+    }
+
+    /// Values that lead to this nexthop object and that a route has in the kernel.
+    pub(super) fn in_use_over(&self, id: NextHopId) -> Vec<ValueId> {
+        self.in_use(self.by_next_hop.get(&id))
+    }
+
+    /// Values with this preferred source that a route has in the kernel.
+    pub(super) fn in_use_from(&self, source: IpAddr) -> Vec<ValueId> {
+        self.in_use(self.by_source.get(&source))
+    }
+
+    fn in_use(&self, ids: Option<&BTreeSet<ValueId>>) -> Vec<ValueId> {
+        let used = |id: &ValueId| self.value(*id).is_some_and(|v| v.counts.actual > 0);
+        ids.into_iter().flatten().copied().filter(used).collect()
     }
 
     /// Whether a route in the kernel, and not on its way out, leads to this nexthop object.
@@ -288,6 +309,7 @@ impl Values {
 
     fn collect(&mut self, id: ValueId) {
         let Some(value) = self.slab[id.index()].take() else { return };
+        self.last = None;
         self.index.remove(&value.route);
         match &value.route.target {
             RouteTarget::NextHop(hop) => forget(&mut self.by_next_hop, hop, id),

@@ -12,8 +12,8 @@ use crate::{
 #[track_caller]
 fn assert_done(world: &mut World, expected: &str) {
     let done = world.done();
-    let expected = expected.trim_start().lines().map(|line| format!("{}\n", line.trim())).collect::<String>();
-    assert_eq!(done, expected, "\n--- done:\n{done}");
+    let lines: Vec<&str> = expected.trim_start().lines().map(str::trim).collect();
+    assert_eq!(done.trim_end(), lines.join("\n"), "\n--- done:\n{done}");
 }
 
 #[test]
@@ -183,9 +183,9 @@ fn a_plan_needs_no_tracker() {
         Object::Sysctl(Ns::HOST, Arc::from("net/ipv4/ip_forward"), Arc::from("1")),
     ];
     let ops = plan(desired, actual, &owner, Instant::now());
-    let text: String = ops.iter().map(|op: &Op| format!("{op}\n")).collect();
+    let lines: Vec<String> = ops.iter().map(ToString::to_string).collect();
     assert_eq!(
-        text,
+        lines.join("\n") + "\n",
         "delete address 10.9.9.9/32 on lo\n\
          change sysctl net/ipv4/ip_forward = 1\n\
          change link eth1: mtu 9000 down\n\

@@ -108,7 +108,7 @@ fn what_is_there_already_and_ours_is_adopted_without_a_word() {
     let key = route_key(Ns::HOST, "20.0.0.0/8", Owner::METRIC);
     let old = Route { target: RouteTarget::Blackhole, preferred_source: None };
     world.kernel.set_route(key, old, Owner::PROTOCOL);
-    while world.kernel.announcement().is_some() {}
+    while world.kernel.event().is_some() {}
     world.want_route("20.0.0.0/8", &[LEAF1]);
     world.settle();
     world.assert_settled();
@@ -223,10 +223,7 @@ fn the_wait_doubles_up_to_half_a_minute() {
     world.want(sysctl(Ns::HOST, "net/ipv4/no_such_thing", "1"));
     let mut tries = Vec::new();
     for _ in 0..15 {
-        world.drive();
-        while world.hear_announcement() || world.hear_answer() {}
-        world.drive();
-        while world.hear_announcement() || world.hear_answer() {}
+        while world.drive() || world.hear() {}
         let at = world.fib.next_retry().unwrap();
         tries.push((at - world.now).as_millis());
         world.now = at;
@@ -367,7 +364,7 @@ fn answers_for_a_namespace_that_is_gone_mean_nothing() {
     let mut world = World::new();
     world.want_all(container(WEB, "web1", 3));
     world.drive();
-    while world.hear_announcement() || world.hear_answer() {}
+    while world.hear() {}
     world.drive();
     // On their way: the creation of the link.
     world.fib.forget_ns(WEB);
@@ -442,4 +439,15 @@ fn a_preferred_source_of_an_ipv6_route_out_of_a_link_is_put_back() {
         "create address fd00::9/128 on lo\n\
          change route 2001:db8:ab::/64 metric 52 out of eth1 source fd00::9\n"
     );
+}
+
+#[test]
+fn two_that_fail_at_once_are_both_tried_again() {
+    let mut world = World::new();
+    world.want_all(uplinks());
+    world.want_route("2001:db8:20::/48", &[("2001:db8:1::2", "eth1")]);
+    // The address that makes the gateway reachable.
+    world.kernel.fail_at(3, Fault::Refuse(libc::EINTR));
+    world.settle();
+    world.assert_settled();
 }

@@ -57,8 +57,8 @@ fn an_id_given_before_the_dump_gives_way_to_what_is_there() {
     world.settle();
     assert_eq!(
         world.done(),
-        "change route 30.0.0.0/8 metric 52 nexthop 1885667329\n\
-         change route 20.0.0.0/8 metric 52 nexthop 1885667328\n"
+        "change route 20.0.0.0/8 metric 52 nexthop 1885667328\n\
+         change route 30.0.0.0/8 metric 52 nexthop 1885667329\n"
     );
     world.sweep();
     world.settle();
@@ -116,7 +116,7 @@ fn a_crash_between_any_two_operations_heals() {
         world.slice = 1;
         while world.kernel.operations() < until {
             world.drive();
-            while world.hear_announcement() || world.hear_answer() {}
+            while world.hear() {}
         }
         world.crash();
         world.slice = 1000;

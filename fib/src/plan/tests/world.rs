@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::{
     fake::FakeKernel,
-    model::{Command, Event, IfName, Key, Link, LinkKind, Mac, Ns, Object, Op, Route, RouteKey, RouteTarget},
+    model::{Command, IfName, Key, Link, LinkKind, Mac, Ns, Object, Op, Route, RouteKey, RouteTarget},
     nexthops::{Hop, NextHops},
     owner::Owner,
     plan::{Fib, Notice, Scope},
@@ -53,7 +53,7 @@ impl World {
             kernel.set_link_up(Ns::HOST, &link(uplink), true);
         }
         kernel.add_ns(WEB);
-        while kernel.announcement().is_some() {}
+        while kernel.event().is_some() {}
         let mut world = Self {
             kernel,
             fib: Fib::new(owner),
@@ -120,8 +120,7 @@ impl World {
 
     /// The daemon dies, with what was on its way and not read yet, and a new one is told the same.
     pub(super) fn crash(&mut self) {
-        while self.kernel.answer().is_some() {}
-        while self.kernel.announcement().is_some() {}
+        while self.kernel.event().is_some() {}
         self.fib = Fib::new(Owner::default());
         for ns in &self.wishes.namespaces {
             self.fib.watch_ns(*ns);
@@ -154,20 +153,13 @@ impl World {
         busy
     }
 
-    /// One answer of the kernel is read; whether there was one.
-    pub(super) fn hear_answer(&mut self) -> bool {
-        let event = self.kernel.answer();
-        self.hear(event)
-    }
-
-    /// One announcement of the kernel is read; whether there was one.
-    pub(super) fn hear_announcement(&mut self) -> bool {
-        let event = self.kernel.announcement();
-        self.hear(event)
-    }
-
-    fn hear(&mut self, event: Option<Event>) -> bool {
-        let Some(event) = event else { return false };
+    /// One word of the kernel's is read; whether there was one.
+    pub(super) fn hear(&mut self) -> bool {
+        let Some(event) = self.kernel.event() else { return false };
+        if std::env::var("DBG").is_ok() {
+            let t = format!("{event:?}");
+            eprintln!("   <- {}", &t[..t.len().min(300)]);
+        }
         let notices = self.fib.observe(event, self.now);
         self.notices.extend(notices);
         true
@@ -177,7 +169,7 @@ impl World {
     pub(super) fn settle(&mut self) {
         for _ in 0..10_000 {
             let mut busy = self.drive();
-            while self.hear_announcement() || self.hear_answer() {
+            while self.hear() {
                 busy = true;
             }
             if !busy {
@@ -195,7 +187,7 @@ impl World {
         let end = self.now + time;
         while self.now < end {
             let mut busy = self.drive();
-            while self.hear_announcement() || self.hear_answer() {
+            while self.hear() {
                 busy = true;
             }
             if !busy {
@@ -207,7 +199,8 @@ impl World {
     /// What was done since the last call, one operation per line.
     pub(super) fn done(&mut self) -> String {
         let log = std::mem::take(&mut self.log);
-        log.iter().map(|op| format!("{op}\n")).collect()
+        let lines: Vec<String> = log.iter().map(ToString::to_string).collect();
+        if lines.is_empty() { String::new() } else { lines.join("\n") + "\n" }
     }
 
     /// Everything wanted is there.

@@ -4,15 +4,29 @@
 //! Knows neither BGP nor the kernel; touches no file but the configuration and the key files that it names.
 
 pub mod diagnostic;
+mod family;
+mod found;
 pub mod model;
+mod resolve;
+mod schema;
+mod syntax;
+mod system;
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Kind, Label, Severity};
 pub use model::HostConfig;
+pub use schema::{
+    json::json_schema,
+    reference::{keys, reference},
+};
+pub use system::System;
+
+use found::Found;
+use schema::read::Section as _;
 
 /// A file that passed, and what is odd about it.
 #[derive(Clone, Debug)]
@@ -55,14 +69,42 @@ pub struct SecretFile {
     pub world_readable: bool,
 }
 
+/// The largest configuration file: more than a hundred thousand endpoints.
+pub const MAX_FILE: usize = 16 * 1024 * 1024;
+
 /// Reads and checks a configuration file.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let _ = path;
-    Err(LoadError::Read { path: path.into(), error: io::ErrorKind::Unsupported.into() })
+    let bytes =
+        system::read_limited(path, MAX_FILE).map_err(|error| LoadError::Read { path: path.into(), error })?;
+    parse_bytes(&path.display().to_string(), &bytes, &System).map_err(LoadError::Invalid)
+}
+
+/// Checks a configuration that is given as bytes, as it comes out of a file. Never panics, whatever the bytes: this is
+/// the entry point for fuzzing.
+pub fn parse_bytes(name: &str, bytes: &[u8], files: &dyn Files) -> Result<Loaded, Diagnostics> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(name, text, files),
+        Err(error) => Err(syntax::not_utf8(name, bytes, error)),
+    }
 }
 
 /// Checks a configuration that is given as text; `name` is what diagnostics call it. Never panics, whatever the text.
 pub fn parse(name: &str, text: &str, files: &dyn Files) -> Result<Loaded, Diagnostics> {
-    let _ = files;
-    Err(Diagnostics::new(name, text))
+    if text.len() > MAX_FILE {
+        return Err(syntax::too_large(name));
+    }
+    let mut found = Found::new(text);
+    let config = match syntax::table(text, &mut found) {
+        Some(table) => {
+            let file = schema::File::read_table(table.get_ref(), &table.span(), &mut found);
+            resolve::resolve(&file, files, &mut found)
+        }
+        None => None,
+    };
+    let failed = found.has_errors();
+    let diagnostics = Diagnostics::new(name, text, found.into_items());
+    match config {
+        Some(config) if !failed => Ok(Loaded { config, warnings: diagnostics }),
+        _ => Err(diagnostics),
+    }
 }

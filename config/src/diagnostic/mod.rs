@@ -2,7 +2,13 @@
 //!
 //! Knows text, positions and how to show them; does not know what any key means.
 
+mod json;
+mod position;
+mod render;
+
 use std::{fmt, ops::Range, sync::Arc};
+
+pub use json::VERSION;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +80,67 @@ pub struct Diagnostic {
     pub help: Vec<String>,
 }
 
+impl Kind {
+    /// The word for it: in brackets after `error`, and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::File => "file",
+            Self::UnknownKey => "unknown-key",
+            Self::Unsupported => "unsupported",
+            Self::MissingKey => "missing-key",
+            Self::WrongType => "wrong-type",
+            Self::BadValue => "bad-value",
+            Self::Duplicate => "duplicate",
+            Self::UnknownName => "unknown-name",
+            Self::Conflict => "conflict",
+            Self::Overlap => "overlap",
+            Self::Outside => "outside",
+            Self::KeyFile => "key-file",
+            Self::Suspicious => "suspicious",
+        }
+    }
+}
+
+impl Diagnostic {
+    /// An error, with nothing said but this.
+    pub(crate) fn new(severity: Severity, kind: Kind, span: Range<usize>, message: String) -> Self {
+        Self {
+            severity,
+            kind,
+            message,
+            primary: Label { span, text: String::new() },
+            secondary: Vec::new(),
+            notes: Vec::new(),
+            help: Vec::new(),
+        }
+    }
+
+    /// What to write at the place itself.
+    pub(crate) fn label(&mut self, text: impl Into<String>) -> &mut Self {
+        self.primary.text = text.into();
+        self
+    }
+
+    /// Another place.
+    pub(crate) fn also(&mut self, span: Range<usize>, text: impl Into<String>) -> &mut Self {
+        self.secondary.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Why.
+    pub(crate) fn note(&mut self, text: impl Into<String>) -> &mut Self {
+        self.notes.push(text.into());
+        self
+    }
+
+    /// What to do.
+    pub(crate) fn help(&mut self, text: impl Into<String>) -> &mut Self {
+        self.help.push(text.into());
+        self
+    }
+}
+
 /// The mistakes of one file in the order of their places, together with its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
@@ -83,20 +150,63 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// No mistakes yet.
-    pub fn new(name: &str, text: &str) -> Self {
-        Self { name: name.into(), text: text.into(), items: Vec::new() }
+    /// Sorts the mistakes by place; of those at one place, errors first.
+    pub(crate) fn new(name: &str, text: &str, mut items: Vec<Diagnostic>) -> Self {
+        items.sort_by_key(|d| (d.primary.span.start, d.severity));
+        Self { name: name.into(), text: text.into(), items }
     }
 
-    /// For people: the way that rustc shows errors. `color`: with ANSI escapes.
-    pub fn render(&self, color: bool) -> String {
-        let _ = color;
-        String::new()
+    /// What the file is called in messages.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// For programs.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::Value::Null
+    /// The text that the places are in.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The mistakes, in the order of their places.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.items.iter()
+    }
+
+    /// How many mistakes, warnings among them.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// No mistake.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many errors.
+    pub fn errors(&self) -> usize {
+        self.items.iter().filter(|d| d.severity == Severity::Error).count()
+    }
+
+    /// How many warnings.
+    pub fn warnings(&self) -> usize {
+        self.len() - self.errors()
+    }
+
+    /// `F: 2 errors, 1 warning`.
+    pub fn summary(&self) -> String {
+        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let parts = [(self.errors(), "error"), (self.warnings(), "warning")];
+        let parts: Vec<_> =
+            parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(n, what)).collect();
+        format!("{}: {}", self.name, if parts.is_empty() { "no errors".into() } else { parts.join(", ") })
+    }
+}
+
+impl<'a> IntoIterator for &'a Diagnostics {
+    type Item = &'a Diagnostic;
+    type IntoIter = std::slice::Iter<'a, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

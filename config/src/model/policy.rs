@@ -19,6 +19,8 @@ pub struct RoutePolicy {
     /// In order.
     pub rules: Vec<Rule>,
     /// What happens to a route that no rule matches: [`Action::Reject`], or [`Action::Accept`] with nothing set.
+    /// On export it is about routes that this host originates: a learned route that no rule matches is rejected, whatever
+    /// stands here (RFC 8212).
     pub default: Action,
 }
 

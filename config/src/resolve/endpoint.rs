@@ -1,0 +1,164 @@
+//! `[[endpoint]]`.
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use super::{Unique, host::not_loopback, network::NetworkAt};
+use crate::{
+    diagnostic::Kind,
+    family::{Family, range_of},
+    found::{At, Found, Span, nearest},
+    model::{AddrRange, Endpoint, IfName, Name, Network, Subnet},
+    schema::{self, read::Written, value::AbsolutePath},
+};
+
+pub(super) fn endpoints(
+    raw: &[At<schema::Endpoint>],
+    networks: &[NetworkAt],
+    found: &mut Found<'_>,
+) -> Vec<Endpoint> {
+    let by_name: HashMap<&Name, &NetworkAt> =
+        networks.iter().map(|network| (&network.name, network)).collect();
+    let mut names = Unique::new();
+    let mut places = Unique::new();
+    let (mut v4, mut v6) = (Unique::new(), Unique::new());
+    let mut wanted: HashMap<&Name, (u128, &Span)> = HashMap::new();
+    let default_interface = IfName::new("eth0").ok();
+    let mut endpoints = Vec::new();
+    for At { value: raw, .. } in raw {
+        if let Some(At { value: name, span }) = raw.name.get() {
+            names.claim(name.clone(), span, found, || format!("two endpoints are called `{name}`"));
+        }
+        let interface = match &raw.interface {
+            Written::Is(at) => Some(at.value.clone()),
+            Written::Absent => default_interface.clone(),
+            Written::Bad => None,
+        };
+        if let Some(At { value, span }) = raw.interface.get() {
+            not_loopback(value, span, found);
+        }
+        if let (Some(At { value: AbsolutePath(netns), span }), Some(interface)) =
+            (raw.netns.get(), &interface)
+        {
+            places.claim((netns.clone(), interface.clone()), span, found, || {
+                format!("two endpoints are the interface {interface} in {}", netns.display())
+            });
+        }
+        if let Some(At { value, span }) = raw.address.get() {
+            v4.claim(*value, span, found, || format!("two endpoints have the address {value}"));
+        }
+        if let Some(At { value, span }) = raw.address6.get() {
+            v6.claim(*value, span, found, || format!("two endpoints have the address {value}"));
+        }
+        let network = network(raw, &by_name, found);
+        if let Some(network) = network.and_then(|network| network.config.as_ref()) {
+            address::<Ipv4Addr>(raw.address.get(), network, network.v4.as_ref(), found);
+            address::<Ipv6Addr>(raw.address6.get(), network, network.v6.as_ref(), found);
+        }
+        if let (Some(network), Some(at)) = (network, raw.network.get()) {
+            let count = wanted.entry(&network.name).or_insert((0, &at.span));
+            *count = (count.0 + 1, &at.span);
+        }
+        endpoints.extend(endpoint(raw, interface));
+    }
+    for (name, (count, span)) in wanted {
+        if let Some(network) = by_name.get(name).and_then(|network| network.config.as_ref()) {
+            room(network, count, span, found);
+        }
+    }
+    endpoints
+}
+
+fn endpoint(raw: &schema::Endpoint, interface: Option<IfName>) -> Option<Endpoint> {
+    Some(Endpoint {
+        name: raw.name.value()?.clone(),
+        network: raw.network.value()?.clone(),
+        netns: raw.netns.value()?.0.clone(),
+        interface: interface?,
+        address: raw.address.value().copied(),
+        address6: raw.address6.value().copied(),
+    })
+}
+
+fn network<'a>(
+    raw: &schema::Endpoint,
+    networks: &HashMap<&Name, &'a NetworkAt>,
+    found: &mut Found<'_>,
+) -> Option<&'a NetworkAt> {
+    let At { value: name, span } = raw.network.get()?;
+    let network = networks.get(name).copied();
+    if network.is_none() {
+        let mut names: Vec<_> = networks.keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        let error = found.error(Kind::UnknownName, span, format!("there is no network `{name}`"));
+        match nearest(name.as_str(), names.iter().copied()) {
+            Some(near) => error.label(format!("did you mean \"{near}\"?")),
+            None => error.label("not defined in this file"),
+        };
+        error.note(match names.as_slice() {
+            [] => "the file defines no network".to_owned(),
+            _ => format!("defined are {}", names.iter().take(20).copied().collect::<Vec<_>>().join(", ")),
+        });
+    }
+    network
+}
+
+/// Checks that a fixed address is one that the network may give to a container of this host.
+fn address<A: Family>(
+    at: Option<&At<A>>,
+    network: &Network,
+    subnet: Option<&Subnet<A>>,
+    found: &mut Found<'_>,
+) {
+    let Some(At { value: address, span }) = at else { return };
+    let name = &network.name;
+    let Some(subnet) = subnet else {
+        found
+            .error(Kind::Conflict, span, format!("network `{name}` has no {}", A::NAME))
+            .help(format!("leave out `address{0}`, or give the network a `subnet{0}`", A::SUFFIX));
+        return;
+    };
+    let reserved = A::reserved(subnet.net).into_iter().find(|(reserved, _)| reserved == address);
+    let inside = range_of::<A>(subnet.net).is_some_and(|whole: AddrRange<A>| whole.contains(*address));
+    if !inside {
+        found
+            .error(Kind::Outside, span, format!("{address} is not in network `{name}`"))
+            .label(format!("the subnet is {}", subnet.net));
+    } else if *address == subnet.gateway {
+        found
+            .error(Kind::Outside, span, format!("{address} is the gateway of network `{name}`"))
+            .label("a container cannot have it");
+    } else if let Some((_, what)) = reserved {
+        found
+            .error(Kind::Outside, span, format!("{address} is {what} of network `{name}`"))
+            .label("a container cannot have it");
+    } else if !subnet.may_assign(*address) {
+        let ranges: Vec<_> = subnet.pool.iter().take(5).map(ToString::to_string).collect();
+        let more = if subnet.pool.len() > 5 { ", …" } else { "" };
+        found
+            .error(Kind::Outside, span, format!("{address} is outside the pool of network `{name}`"))
+            .label(format!("the pool is {}{more}", ranges.join(", ")))
+            .note("the pool is this host's share of the subnet; other hosts may give out the rest");
+    }
+}
+
+/// Warns of more endpoints than addresses.
+fn room(network: &Network, count: u128, span: &Span, found: &mut Found<'_>) {
+    let v4 = network.v4.as_ref().map(|subnet| size(&subnet.pool));
+    let v6 = network.v6.as_ref().map(|subnet| size(&subnet.pool));
+    if let Some(size) = [v4, v6].into_iter().flatten().min().filter(|size| *size < count) {
+        found.warning(
+            span,
+            format!(
+                "network `{}` has {count} endpoints, and addresses for {size} on this host",
+                network.name
+            ),
+        );
+    }
+}
+
+fn size<A: Family>(pool: &[AddrRange<A>]) -> u128 {
+    pool.iter().fold(0, |sum: u128, range| sum.saturating_add(range.span()).saturating_add(1))
+}

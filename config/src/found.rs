@@ -42,6 +42,17 @@ impl<'a> Found<'a> {
         self.items.push_mut(diagnostic)
     }
 
+    /// Adds help to the last mistake, if it is a wrong type at this place that nothing better is said about.
+    pub(crate) fn example(&mut self, span: &Span, help: impl FnOnce() -> String) {
+        if let Some(last) = self.items.last_mut()
+            && last.kind == Kind::WrongType
+            && last.primary.span == *span
+            && last.help.is_empty()
+        {
+            last.help.push(help());
+        }
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.items.iter().any(|d| d.severity == Severity::Error)
     }

@@ -1,22 +1,25 @@
 //! `[[endpoint]]`.
 
-use std::{
-    collections::HashMap,
-    net::{Ipv4Addr, Ipv6Addr},
-};
+use std::collections::HashMap;
 
-use super::{Unique, host::not_loopback, network::NetworkAt};
+use super::{
+    Unique,
+    host::not_loopback,
+    network::{NetworkAt, SubnetAt},
+};
 use crate::{
     diagnostic::Kind,
     family::{Family, range_of},
     found::{At, Found, Span, nearest},
-    model::{AddrRange, Endpoint, IfName, Name, Network, Subnet},
+    model::{AddrRange, Endpoint, IfName, Name},
     schema::{self, read::Written, value::AbsolutePath},
 };
 
+/// `all_known`: every network of the file has a name that could be read.
 pub(super) fn endpoints(
     raw: &[At<schema::Endpoint>],
     networks: &[NetworkAt],
+    all_known: bool,
     found: &mut Found<'_>,
 ) -> Vec<Endpoint> {
     let by_name: HashMap<&Name, &NetworkAt> =
@@ -52,10 +55,10 @@ pub(super) fn endpoints(
         if let Some(At { value, span }) = raw.address6.get() {
             v6.claim(*value, span, found, || format!("two endpoints have the address {value}"));
         }
-        let network = network(raw, &by_name, found);
-        if let Some(network) = network.and_then(|network| network.config.as_ref()) {
-            address::<Ipv4Addr>(raw.address.get(), network, network.v4.as_ref(), found);
-            address::<Ipv6Addr>(raw.address6.get(), network, network.v6.as_ref(), found);
+        let network = network(raw, &by_name, all_known, found);
+        if let Some(network) = network {
+            address(raw.address.get(), &network.name, &network.v4, found);
+            address(raw.address6.get(), &network.name, &network.v6, found);
         }
         if let (Some(network), Some(at)) = (network, raw.network.get()) {
             let count = wanted.entry(&network.name).or_insert((0, &at.span));
@@ -64,7 +67,7 @@ pub(super) fn endpoints(
         endpoints.extend(endpoint(raw, interface));
     }
     for (name, (count, span)) in wanted {
-        if let Some(network) = by_name.get(name).and_then(|network| network.config.as_ref()) {
+        if let Some(network) = by_name.get(name) {
             room(network, count, span, found);
         }
     }
@@ -85,11 +88,12 @@ fn endpoint(raw: &schema::Endpoint, interface: Option<IfName>) -> Option<Endpoin
 fn network<'a>(
     raw: &schema::Endpoint,
     networks: &HashMap<&Name, &'a NetworkAt>,
+    all_known: bool,
     found: &mut Found<'_>,
 ) -> Option<&'a NetworkAt> {
     let At { value: name, span } = raw.network.get()?;
     let network = networks.get(name).copied();
-    if network.is_none() {
+    if network.is_none() && all_known {
         let mut names: Vec<_> = networks.keys().map(|name| name.as_str()).collect();
         names.sort_unstable();
         let error = found.error(Kind::UnknownName, span, format!("there is no network `{name}`"));
@@ -106,14 +110,8 @@ fn network<'a>(
 }
 
 /// Checks that a fixed address is one that the network may give to a container of this host.
-fn address<A: Family>(
-    at: Option<&At<A>>,
-    network: &Network,
-    subnet: Option<&Subnet<A>>,
-    found: &mut Found<'_>,
-) {
-    let Some(At { value: address, span }) = at else { return };
-    let name = &network.name;
+fn address<A: Family>(at: Option<&At<A>>, name: &Name, subnet: &SubnetAt<A>, found: &mut Found<'_>) {
+    let (Some(At { value: address, span }), Ok(subnet)) = (at, &subnet.subnet) else { return };
     let Some(subnet) = subnet else {
         found
             .error(Kind::Conflict, span, format!("network `{name}` has no {}", A::NAME))
@@ -145,9 +143,10 @@ fn address<A: Family>(
 }
 
 /// Warns of more endpoints than addresses.
-fn room(network: &Network, count: u128, span: &Span, found: &mut Found<'_>) {
-    let v4 = network.v4.as_ref().map(|subnet| size(&subnet.pool));
-    let v6 = network.v6.as_ref().map(|subnet| size(&subnet.pool));
+fn room(network: &NetworkAt, count: u128, span: &Span, found: &mut Found<'_>) {
+    let (Ok(v4), Ok(v6)) = (&network.v4.subnet, &network.v6.subnet) else { return };
+    let v4 = v4.as_ref().map(|subnet| size(&subnet.pool));
+    let v6 = v6.as_ref().map(|subnet| size(&subnet.pool));
     if let Some(size) = [v4, v6].into_iter().flatten().min().filter(|size| *size < count) {
         found.warning(
             span,

@@ -100,7 +100,7 @@ pub(super) fn uplinks(raw: &[At<schema::Uplink>], found: &mut Found<'_>) -> Vec<
                 addresses: good.iter().map(|at| at.value.0).collect(),
             },
             spans: good.iter().map(|at| at.span.clone()).collect(),
-            complete: !raw.address.is_written() || raw.address.get().is_some(),
+            complete: raw.address.is_complete(),
         });
     }
     uplinks

@@ -12,6 +12,8 @@ mod policy;
 
 use std::{collections::HashMap, hash::Hash};
 
+use network::NetworkAt;
+
 use crate::{
     Files,
     diagnostic::{Diagnostic, Kind},
@@ -34,12 +36,13 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
             host_asn: host.as_ref().map(|host| host.config.asn),
             own: &own,
             uplinks: &uplinks,
-            policies: &policy::names(file.policies.items()),
+            policies: &policy::Names::of(&file.policies),
             files,
         },
         found,
     );
-    let endpoints = endpoint::endpoints(file.endpoints.items(), &networks, found);
+    let all_known = file.networks.is_complete() && networks.len() == file.networks.items().len();
+    let endpoints = endpoint::endpoints(file.endpoints.items(), &networks, all_known, found);
     let api = host::api(file.api.value(), found);
 
     policy::unused(file.policies.items(), file.neighbors.items(), found);
@@ -56,7 +59,7 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
         uplinks: uplinks.into_iter().map(|uplink| uplink.config).collect(),
         neighbors,
         policies,
-        networks: networks.into_iter().filter_map(|network| network.config).collect(),
+        networks: networks.into_iter().filter_map(NetworkAt::into_config).collect(),
         endpoints,
         api,
     })

@@ -9,6 +9,7 @@ use super::{
     Unique,
     host::{UplinkAt, link_local, not_loopback},
     password,
+    policy::Names,
 };
 use crate::{
     Files,
@@ -18,7 +19,7 @@ use crate::{
     model::{Distance, Export, Families, IfName, Import, Name, Neighbor},
     schema::{
         self,
-        read::Written,
+        read::{List, Written},
         value::{Asn, Seconds, word::Afi},
     },
 };
@@ -28,7 +29,7 @@ pub(super) struct Context<'a> {
     pub(super) host_asn: Option<u32>,
     pub(super) own: &'a HashMap<IpAddr, Span>,
     pub(super) uplinks: &'a [UplinkAt],
-    pub(super) policies: &'a [Name],
+    pub(super) policies: &'a Names,
     pub(super) files: &'a dyn Files,
 }
 
@@ -108,7 +109,18 @@ fn address(raw: &schema::Neighbor, context: &Context<'_>, found: &mut Found<'_>)
     if let Some(At { value, span }) = interface {
         not_loopback(value, span, found);
     }
-    let At { value: address, span } = raw.address.get()?;
+    let Some(At { value: address, span }) = raw.address.get() else {
+        if let (Written::Absent, Some(At { span, .. })) = (&raw.address, interface) {
+            found
+                .error(
+                    Kind::Unsupported,
+                    span,
+                    "a neighbor without `address` (unnumbered) is not supported by this version",
+                )
+                .help("give the peer's `address`; with a link-local one, `interface` stays");
+        }
+        return None;
+    };
     let special = match *address {
         IpAddr::V4(v4) if !v4.is_loopback() && !Family::is_link_local(v4) => Ipv4Addr::special_address(v4),
         IpAddr::V6(v6) if !v6.is_loopback() && !v6.is_unicast_link_local() => Ipv6Addr::special_address(v6),
@@ -228,19 +240,19 @@ fn local_address(raw: &schema::Neighbor, found: &mut Found<'_>) {
     }
 }
 
-fn families(raw: &Written<Vec<At<Afi>>>, found: &mut Found<'_>) -> Option<Families> {
+fn families(raw: &Written<List<Afi>>, found: &mut Found<'_>) -> Option<Families> {
     let list = match raw {
         Written::Absent => return Some(Families::BOTH),
         Written::Bad => return None,
         Written::Is(list) => list,
     };
     let mut unique = Unique::new();
-    for At { value, span } in &list.value {
+    for At { value, span } in &list.value.items {
         unique.claim(*value as u8, span, found, || "the same family twice".into());
     }
-    let has = |afi| list.value.iter().any(|at| at.value == afi);
+    let has = |afi| list.value.items.iter().any(|at| at.value == afi);
     let families = Families::new(has(Afi::Ipv4), has(Afi::Ipv6));
-    if families.is_none() {
+    if families.is_none() && list.value.complete {
         found
             .error(Kind::BadValue, &list.span, "a session without address families exchanges nothing")
             .label("at least one of \"ipv4\" and \"ipv6\" is needed");
@@ -248,12 +260,12 @@ fn families(raw: &Written<Vec<At<Afi>>>, found: &mut Found<'_>) -> Option<Famili
     families
 }
 
-fn import(at: &At<Name>, policies: &[Name], found: &mut Found<'_>) -> Option<Import> {
+fn import(at: &At<Name>, policies: &Names, found: &mut Found<'_>) -> Option<Import> {
     Some(match at.value.as_str() {
         "all" => Import::All,
         "default-route" => Import::DefaultRoute,
         "none" => Import::None,
-        _ if policies.contains(&at.value) => Import::Policy(at.value.clone()),
+        _ if policies.defined.contains(&at.value) => Import::Policy(at.value.clone()),
         _ => {
             unknown_policy(at, policies, &["all", "default-route", "none"], found);
             return None;
@@ -261,7 +273,7 @@ fn import(at: &At<Name>, policies: &[Name], found: &mut Found<'_>) -> Option<Imp
     })
 }
 
-fn export(at: &At<Name>, policies: &[Name], found: &mut Found<'_>) -> Option<Export> {
+fn export(at: &At<Name>, policies: &Names, found: &mut Found<'_>) -> Option<Export> {
     Some(match at.value.as_str() {
         "local" => Export::Local,
         "all" => {
@@ -279,7 +291,7 @@ fn export(at: &At<Name>, policies: &[Name], found: &mut Found<'_>) -> Option<Exp
                 .help("a `[[route-policy]]` without rules exports nothing");
             return None;
         }
-        _ if policies.contains(&at.value) => Export::Policy(at.value.clone()),
+        _ if policies.defined.contains(&at.value) => Export::Policy(at.value.clone()),
         _ => {
             unknown_policy(at, policies, &["local"], found);
             return None;
@@ -287,14 +299,18 @@ fn export(at: &At<Name>, policies: &[Name], found: &mut Found<'_>) -> Option<Exp
     })
 }
 
-fn unknown_policy(at: &At<Name>, policies: &[Name], built_in: &[&str], found: &mut Found<'_>) {
-    let names = || policies.iter().map(Name::as_str);
+fn unknown_policy(at: &At<Name>, policies: &Names, built_in: &[&str], found: &mut Found<'_>) {
+    // It may be the name that could not be read.
+    if !policies.complete {
+        return;
+    }
+    let names = || policies.defined.iter().map(Name::as_str);
     let error = found.error(Kind::UnknownName, &at.span, format!("there is no route policy `{}`", at.value));
     match nearest(at.value.as_str(), names().chain(built_in.iter().copied())) {
         Some(near) => error.label(format!("did you mean \"{near}\"?")),
         None => error.label("not defined in this file"),
     };
-    let defined = match policies {
+    let defined = match policies.defined.as_slice() {
         [] => "the file defines no route policy".to_owned(),
         _ => format!("defined are {}", names().take(20).collect::<Vec<_>>().join(", ")),
     };

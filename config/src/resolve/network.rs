@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
+
 use super::{
     Unique,
     host::{HostAt, UplinkAt},
@@ -11,27 +13,38 @@ use crate::{
     family::{Family, overlap, range_of},
     found::{At, Found, Span},
     model::{AddrRange, Advertise, Encap, Name, Network, Subnet},
-    schema::{self, read::Written},
+    schema::{
+        self,
+        read::{List, Written},
+    },
 };
 
-/// A network, with the places of its subnets.
+/// A network, with the places of its subnets. What is wrong with one part of it leaves the others.
 pub(super) struct NetworkAt {
     pub(super) name: Name,
-    /// The places of `subnet` and `subnet6`, where they are good.
-    pub(super) net: Option<At<AddrRange<Ipv4Addr>>>,
-    pub(super) net6: Option<At<AddrRange<Ipv6Addr>>>,
-    /// `None` when something in it is wrong.
-    pub(super) config: Option<Network>,
+    pub(super) v4: SubnetAt<Ipv4Addr>,
+    pub(super) v6: SubnetAt<Ipv6Addr>,
+    encap: Option<Encap>,
+    advertise: Option<Advertise>,
+}
+
+/// What the keys of one family say.
+pub(super) struct SubnetAt<A: Family> {
+    /// The addresses, and where they are written; `None` when they are not, or cannot be a network's.
+    whole: Option<At<AddrRange<A>>>,
+    /// The subnet, or none of this family.
+    pub(super) subnet: Result<Option<Subnet<A>>, Reported>,
 }
 
 /// Something is wrong, and has been reported.
-struct Reported;
+#[derive(Clone, Copy)]
+pub(super) struct Reported;
 
 /// The keys of one family.
 struct Keys<'a, A: Family> {
     net: &'a Written<A::Net>,
     gateway: &'a Written<A>,
-    pool: &'a Written<Vec<At<AddrRange<A>>>>,
+    pool: &'a Written<List<AddrRange<A>>>,
 }
 
 pub(super) fn networks(raw: &[At<schema::Network>], found: &mut Found<'_>) -> Vec<NetworkAt> {
@@ -49,81 +62,79 @@ pub(super) fn networks(raw: &[At<schema::Network>], found: &mut Found<'_>) -> Ve
                 .help("add `subnet = \"192.168.1.0/24\"`, or what is right here");
         }
         let Some(name) = raw.name.value() else { continue };
-        networks.push(NetworkAt {
-            name: name.clone(),
-            net: place::<Ipv4Addr>(&raw.subnet),
-            net6: place::<Ipv6Addr>(&raw.subnet6),
-            config: config(raw, name, v4, v6),
-        });
+        let (encap, advertise) = (raw.encap.or(Encap::Routed), raw.advertise.or(Advertise::Endpoints));
+        networks.push(NetworkAt { name: name.clone(), v4, v6, encap, advertise });
     }
     networks
 }
 
-fn config(
-    raw: &schema::Network,
-    name: &Name,
-    v4: Result<Option<Subnet<Ipv4Addr>>, Reported>,
-    v6: Result<Option<Subnet<Ipv6Addr>>, Reported>,
-) -> Option<Network> {
-    Some(Network {
-        name: name.clone(),
-        encap: raw.encap.or(Encap::Routed)?,
-        v4: v4.ok()?,
-        v6: v6.ok()?,
-        advertise: raw.advertise.or(Advertise::Endpoints)?,
-    })
+impl NetworkAt {
+    /// The network, when nothing is wrong with it.
+    pub(super) fn into_config(self) -> Option<Network> {
+        Some(Network {
+            name: self.name,
+            encap: self.encap?,
+            v4: self.v4.subnet.ok()?,
+            v6: self.v6.subnet.ok()?,
+            advertise: self.advertise?,
+        })
+    }
 }
 
-fn place<A: Family>(net: &Written<A::Net>) -> Option<At<AddrRange<A>>> {
-    net.get().and_then(|at| Some(At { value: range_of::<A>(at.value)?, span: at.span.clone() }))
-}
-
-/// The addresses of one family; `None` when the network has none of it.
-fn subnet<A: Family>(keys: &Keys<'_, A>, found: &mut Found<'_>) -> Result<Option<Subnet<A>>, Reported> {
-    let suffix = A::SUFFIX;
+/// The addresses of one family.
+fn subnet<A: Family>(keys: &Keys<'_, A>, found: &mut Found<'_>) -> SubnetAt<A> {
+    let none = |subnet| SubnetAt { whole: None, subnet };
     let At { value: net, span } = match keys.net {
         Written::Is(at) => at,
-        Written::Bad => return Err(Reported),
-        Written::Absent => {
-            let stray = [("gateway", span_of(keys.gateway)), ("pool", span_of(keys.pool))];
-            let mut ok = true;
-            for (key, span) in stray {
-                if let Some(span) = span {
-                    ok = false;
-                    found
-                        .error(Kind::Conflict, &span, format!("`{key}{suffix}` without `subnet{suffix}`"))
-                        .help(format!(
-                            "add `subnet{suffix} = \"{}\"`, or what is right here",
-                            A::EXAMPLE_NET
-                        ));
-                }
-            }
-            return if ok { Ok(None) } else { Err(Reported) };
-        }
+        Written::Bad => return none(Err(Reported)),
+        Written::Absent => return none(without_subnet(keys, found)),
     };
-    let whole = range_of::<A>(*net).ok_or(Reported)?;
-    let (_, _, length) = A::parts(*net);
+    let Some(whole) = range_of::<A>(*net) else { return none(Err(Reported)) };
+    let usable = is_usable::<A>(*net, whole, span, found);
+    let gateway = gateway(keys, *net, &whole, span, found);
+    let pool = pool(keys, *net, gateway, &whole, span, found);
+    let whole = usable.then(|| At { value: whole, span: span.clone() });
+    let subnet = match (&whole, gateway, pool) {
+        (Some(_), Some(gateway), Some(pool)) => Ok(Some(Subnet { net: *net, gateway, pool })),
+        _ => Err(Reported),
+    };
+    SubnetAt { whole, subnet }
+}
+
+/// Nothing else of a family makes sense without its subnet.
+fn without_subnet<A: Family>(
+    keys: &Keys<'_, A>,
+    found: &mut Found<'_>,
+) -> Result<Option<Subnet<A>>, Reported> {
+    let suffix = A::SUFFIX;
+    let spans =
+        [("gateway", keys.gateway.get().map(|at| &at.span)), ("pool", keys.pool.get().map(|at| &at.span))];
+    for (key, span) in spans.iter().filter_map(|(key, span)| Some((key, (*span)?))) {
+        found
+            .error(Kind::Conflict, span, format!("`{key}{suffix}` without `subnet{suffix}`"))
+            .help(format!("add `subnet{suffix} = \"{}\"`, or what is right here", A::EXAMPLE_NET));
+    }
+    if spans.iter().all(|(_, span)| span.is_none()) { Ok(None) } else { Err(Reported) }
+}
+
+/// Whether containers can have these addresses.
+fn is_usable<A: Family>(net: A::Net, whole: AddrRange<A>, span: &Span, found: &mut Found<'_>) -> bool {
+    let (_, _, length) = A::parts(net);
     if !(A::SHORTEST..=A::LONGEST).contains(&length) {
-        let error = found.error(Kind::BadValue, span, format!("a network is not a /{length}"));
-        error.label(format!("allowed is /{} to /{}", A::SHORTEST, A::LONGEST));
-        return Err(Reported);
+        found.error(Kind::BadValue, span, format!("a network cannot be a /{length}")).label(format!(
+            "allowed is /{} to /{}",
+            A::SHORTEST,
+            A::LONGEST
+        ));
+        return false;
     }
     if let Some(what) = A::special(whole) {
         found
             .error(Kind::BadValue, span, format!("containers cannot have addresses of {net}: {what}"))
             .label(format!("for example {}", A::EXAMPLE_NET));
-        return Err(Reported);
+        return false;
     }
-    let gateway = gateway(keys, *net, &whole, span, found);
-    let pool = pool(keys, *net, gateway, &whole, span, found);
-    match (gateway, pool) {
-        (Some(gateway), Some(pool)) => Ok(Some(Subnet { net: *net, gateway, pool })),
-        _ => Err(Reported),
-    }
-}
-
-fn span_of<T>(written: &Written<T>) -> Option<Span> {
-    written.get().map(|at| at.span.clone())
+    true
 }
 
 fn gateway<A: Family>(
@@ -166,15 +177,16 @@ fn pool<A: Family>(
 ) -> Option<Vec<AddrRange<A>>> {
     let (ranges, span) = match keys.pool {
         Written::Bad => return None,
-        Written::Absent => (vec![*whole], subnet),
-        Written::Is(list) if list.value.is_empty() => {
-            found
-                .error(Kind::BadValue, &list.span, "an empty pool has no addresses")
-                .help(format!("leave out `pool{}` for the whole subnet", A::SUFFIX));
-            return None;
-        }
-        Written::Is(list) => (entries(&list.value, net, whole, subnet, found)?, &list.span),
+        Written::Absent => (Some(vec![*whole]), subnet),
+        Written::Is(list) => (entries(&list.value.items, net, whole, subnet, found), &list.span),
     };
+    if let Some(span) = keys.pool.empty() {
+        found
+            .error(Kind::BadValue, span, "an empty pool has no addresses")
+            .help(format!("leave out `pool{}` for the whole subnet", A::SUFFIX));
+        return None;
+    }
+    let ranges = ranges.filter(|_| keys.pool.is_complete())?;
     let mut taken: Vec<_> = A::reserved(net).into_iter().map(|(address, _)| address).collect();
     // A gateway that could not be read leaves a pool that is not used.
     taken.extend(gateway);
@@ -276,28 +288,24 @@ pub(super) fn overlaps(
     host: Option<&HostAt>,
     found: &mut Found<'_>,
 ) {
-    let v4: Vec<_> = networks.iter().filter_map(|n| Some((&n.name, n.net.as_ref()?))).collect();
-    let v6: Vec<_> = networks.iter().filter_map(|n| Some((&n.name, n.net6.as_ref()?))).collect();
+    let v4: Vec<_> = networks.iter().filter_map(|n| Some((&n.name, n.v4.whole.as_ref()?))).collect();
+    let v6: Vec<_> = networks.iter().filter_map(|n| Some((&n.name, n.v6.whole.as_ref()?))).collect();
     each_other(v4.clone(), found);
     each_other(v6.clone(), found);
     for uplink in uplinks {
-        let what = format!("the subnet of uplink {}", uplink.config.interface);
         for (net, span) in uplink.config.addresses.iter().zip(&uplink.spans) {
+            let what = format!("the subnet of uplink {} ({})", uplink.config.interface, net.trunc());
             match net {
-                ipnet::IpNet::V4(net) => {
-                    taken::<Ipv4Addr>(&v4, range_of::<Ipv4Addr>(*net), &what, span, found);
-                }
-                ipnet::IpNet::V6(net) => {
-                    taken::<Ipv6Addr>(&v6, range_of::<Ipv6Addr>(*net), &what, span, found);
-                }
+                IpNet::V4(net) => taken(&v4, range_of::<Ipv4Addr>(*net), &what, span, found),
+                IpNet::V6(net) => taken(&v6, range_of::<Ipv6Addr>(*net), &what, span, found),
             }
         }
     }
     for At { value, span } in host.into_iter().flat_map(|host| &host.loopback) {
-        let what = "the loopback";
+        let what = format!("the loopback {value}");
         match *value {
-            IpAddr::V4(address) => taken(&v4, AddrRange::new(address, address), what, span, found),
-            IpAddr::V6(address) => taken(&v6, AddrRange::new(address, address), what, span, found),
+            IpAddr::V4(address) => taken(&v4, AddrRange::new(address, address), &what, span, found),
+            IpAddr::V6(address) => taken(&v6, AddrRange::new(address, address), &what, span, found),
         }
     }
 }
@@ -312,14 +320,8 @@ fn each_other<A: Family>(mut nets: Vec<Named<'_, A>>, found: &mut Found<'_>) {
         if let Some(other) = widest.filter(|(_, other)| overlap(&other.value, &this.1.value)) {
             let (first, second) =
                 if other.1.span.start < this.1.span.start { (other, this) } else { (this, other) };
-            let (a, b) = (found.written(&first.1.span), found.written(&second.1.span));
-            let message = format!(
-                "networks `{}` ({}) and `{}` ({}) overlap",
-                first.0,
-                a.trim_matches(['"', '\'']),
-                second.0,
-                b.trim_matches(['"', '\'']),
-            );
+            let (a, b) = (as_written(first.1, found), as_written(second.1, found));
+            let message = format!("networks `{}` ({a}) and `{}` ({b}) overlap", first.0, second.0);
             found
                 .error(Kind::Overlap, &second.1.span, message)
                 .label(format!("network `{}`", second.0))
@@ -341,9 +343,15 @@ fn taken<A: Family>(
 ) {
     let Some(range) = range else { return };
     for (name, at) in nets.iter().filter(|(_, at)| overlap(&at.value, &range)) {
+        let message = format!("network `{name}` ({}) overlaps {what}", as_written(at, found));
         found
-            .error(Kind::Overlap, &at.span, format!("network `{name}` overlaps {what}"))
-            .label(format!("{}", at.value))
-            .also(span.clone(), format!("{range}"));
+            .error(Kind::Overlap, &at.span, message)
+            .label(format!("network `{name}`"))
+            .also(span.clone(), "already used here");
     }
+}
+
+/// The text of a string, without its quotes.
+fn as_written<'a, T>(at: &At<T>, found: &Found<'a>) -> &'a str {
+    found.written(&at.span).trim_matches(['"', '\''])
 }

@@ -7,15 +7,29 @@ use crate::{
     diagnostic::Kind,
     found::{At, Found},
     model::{Action, Match, Name, RoutePolicy, Rule, Set},
-    schema::{self, read::Written, value::Verdict},
+    schema::{
+        self,
+        read::{List, Written},
+        value::Verdict,
+    },
 };
 
 /// What `import` and `export` call without a policy.
 pub(super) const BUILT_IN: [&str; 4] = ["all", "default-route", "none", "local"];
 
-/// The names that the file gives, of good policies and of bad ones: a reference to a bad policy is not a second mistake.
-pub(super) fn names(raw: &[At<schema::RoutePolicy>]) -> Vec<Name> {
-    raw.iter().filter_map(|at| at.value.name.value().cloned()).collect()
+/// The names of the policies.
+pub(super) struct Names {
+    /// Of good policies and of bad ones: a reference to a bad policy is not a second mistake.
+    pub(super) defined: Vec<Name>,
+    /// There is no policy whose name could not be read.
+    pub(super) complete: bool,
+}
+
+impl Names {
+    pub(super) fn of(raw: &Written<List<schema::RoutePolicy>>) -> Self {
+        let defined: Vec<_> = raw.items().iter().filter_map(|at| at.value.name.value().cloned()).collect();
+        Self { complete: raw.is_complete() && defined.len() == raw.items().len(), defined }
+    }
 }
 
 pub(super) fn policies(raw: &[At<schema::RoutePolicy>], found: &mut Found<'_>) -> Vec<RoutePolicy> {
@@ -82,8 +96,8 @@ fn rule(raw: &schema::Rule, found: &mut Found<'_>) -> Option<Rule> {
     })
 }
 
-fn not_empty<T>(key: &str, list: &Written<Vec<At<T>>>, found: &mut Found<'_>) {
-    if let Some(At { span, .. }) = list.get().filter(|at| at.value.is_empty()) {
+fn not_empty<T>(key: &str, list: &Written<List<T>>, found: &mut Found<'_>) {
+    if let Some(span) = list.empty() {
         found
             .error(Kind::BadValue, span, format!("`{key}` is empty: no route could match"))
             .label("at least one is needed")
@@ -103,7 +117,7 @@ fn changes(raw: &schema::Set) -> Set {
     }
 }
 
-fn values<T: Clone>(list: &Written<Vec<At<T>>>) -> Vec<T> {
+fn values<T: Clone>(list: &Written<List<T>>) -> Vec<T> {
     list.items().iter().map(|at| at.value.clone()).collect()
 }
 
@@ -133,21 +147,20 @@ pub(super) fn unused(
     neighbors: &[At<schema::Neighbor>],
     found: &mut Found<'_>,
 ) {
-    let used: HashSet<&Name> = neighbors
-        .iter()
-        .flat_map(|at| [at.value.import.value(), at.value.export.value()])
-        .flatten()
-        .collect();
-    // A reference that could not be read may have been to any of them.
-    let unsure = neighbors.iter().any(|at| {
-        let bad = |name: &Written<Name>| name.is_written() && name.get().is_none();
-        bad(&at.value.import) || bad(&at.value.export)
-    });
-    if unsure {
-        return;
+    let defined: HashSet<&Name> = policies.iter().filter_map(|at| at.value.name.value()).collect();
+    let mut used = HashSet::new();
+    for At { value: raw, .. } in neighbors {
+        let named = [raw.import.value(), raw.export.value()];
+        // A reference that is wrong, and has been reported, may have meant any of them.
+        let missing = named[0].is_none() || (raw.export.is_written() && named[1].is_none());
+        let foreign = |name: &&&Name| !defined.contains(**name) && !BUILT_IN.contains(&name.as_str());
+        if missing || named.iter().flatten().any(|name| foreign(&name)) {
+            return;
+        }
+        used.extend(named.into_iter().flatten());
     }
     for At { value: name, span } in policies.iter().filter_map(|at| at.value.name.get()) {
-        if !used.contains(name) {
+        if !used.contains(name) && !BUILT_IN.contains(&name.as_str()) {
             found
                 .warning(span, format!("no neighbor uses the route policy `{name}`"))
                 .help("name it in `import` or `export` of a `[[neighbor]]`");

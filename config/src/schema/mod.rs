@@ -13,20 +13,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::{
-    found::At,
-    model::{
-        AddrRange, Advertise, AsPathMask, Community, Encap, IfName, LargeCommunity, Name, PrefixRange, Source,
-    },
+use crate::model::{
+    AddrRange, Advertise, AsPathMask, Community, Encap, IfName, LargeCommunity, Name, PrefixRange, Source,
 };
+use read::List;
 use section::section;
 use value::{
     AbsolutePath, Asn, Description, HostAddress, Int, InterfaceAddress, Reason, RemoteAsn, Seconds, Verdict,
     word::Afi,
 };
-
-/// Many of a thing, each with its place.
-type List<T> = Vec<At<T>>;
 
 section! {
     /// The whole file.

@@ -16,8 +16,8 @@ use crate::{
 
 /// A value that can be read from TOML.
 pub(crate) trait Value: Sized {
-    /// Some of a list of these are of use when others are wrong.
-    const PARTIAL: bool = false;
+    /// It is a section of its own.
+    const TABLE: bool = false;
 
     /// What stands in the reference: "AS number", "list of prefixes".
     fn type_name() -> String;
@@ -32,7 +32,7 @@ pub(crate) trait Value: Sized {
 /// A key's value.
 #[derive(Debug)]
 pub(crate) enum Written<T> {
-    /// The key is not there.
+    /// The key is not there; where it has to be, that has been reported.
     Absent,
     /// It is there, and what is wrong with it has been reported.
     Bad,
@@ -72,10 +72,24 @@ impl<T> Written<T> {
     }
 }
 
-impl<T> Written<Vec<At<T>>> {
+impl<T> Written<List<T>> {
     /// The good values of a list; none when it is not there.
     pub(crate) fn items(&self) -> &[At<T>] {
-        self.value().map_or(&[], Vec::as_slice)
+        self.value().map_or(&[], |list| &list.items)
+    }
+
+    /// Whether [`Written::items`] are all that was written.
+    pub(crate) fn is_complete(&self) -> bool {
+        match self {
+            Self::Absent => true,
+            Self::Bad => false,
+            Self::Is(list) => list.value.complete,
+        }
+    }
+
+    /// The place of a list that was written empty.
+    pub(crate) fn empty(&self) -> Option<&Span> {
+        self.get().filter(|at| at.value.complete && at.value.items.is_empty()).map(|at| &at.span)
     }
 }
 
@@ -131,14 +145,18 @@ pub(crate) fn key<S: Section, T: Value>(
     header: &Span,
     found: &mut Found<'_>,
 ) -> Written<T> {
+    let key = S::KEYS.iter().find(|key| key.name == name);
     if let Some(value) = table.get(name) {
         let span = value.span();
-        return match T::read(value.get_ref(), &span, found) {
-            Some(value) => Written::Is(At { value, span }),
-            None => Written::Bad,
-        };
+        if let Some(value) = T::read(value.get_ref(), &span, found) {
+            return Written::Is(At { value, span });
+        }
+        if let Some(key) = key.filter(|key| !key.example.is_empty()) {
+            found.example(&span, || format!("for example `{name} = {}`", key.example));
+        }
+        return Written::Bad;
     }
-    let Some(key) = S::KEYS.iter().find(|key| key.name == name) else { return Written::Absent };
+    let Some(key) = key else { return Written::Absent };
     if key.presence == Presence::Required {
         let line = if key.example.is_empty() {
             format!("add `[{name}]`")
@@ -150,7 +168,6 @@ pub(crate) fn key<S: Section, T: Value>(
             title => format!("`{name}` is missing in {title}"),
         };
         found.error(Kind::MissingKey, header, missing).help(line);
-        return Written::Bad;
     }
     Written::Absent
 }
@@ -252,7 +269,16 @@ pub(crate) fn wrong_type<'f>(
         .label(format!("not {expected}"))
 }
 
-impl<T: Value> Value for Vec<At<T>> {
+/// Many of a thing, each with its place.
+#[derive(Clone, Debug)]
+pub(crate) struct List<T> {
+    /// The good ones.
+    pub(crate) items: Vec<At<T>>,
+    /// There were no bad ones.
+    pub(crate) complete: bool,
+}
+
+impl<T: Value> Value for List<T> {
     fn type_name() -> String {
         format!("list of {}", T::type_name())
     }
@@ -261,7 +287,7 @@ impl<T: Value> Value for Vec<At<T>> {
         let DeValue::Array(array) = value else {
             let written = found.written(span);
             let error = wrong_type("a list", value, span, found);
-            if T::PARTIAL {
+            if T::TABLE {
                 if let Some(name) = written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                     error.help(format!("there may be several, so it is written `[[{name}]]`"));
                 }
@@ -277,7 +303,7 @@ impl<T: Value> Value for Vec<At<T>> {
                 T::read(item.get_ref(), &span, found).map(|value| At { value, span })
             })
             .collect();
-        (T::PARTIAL || items.len() == array.len()).then_some(items)
+        Some(Self { complete: items.len() == array.len(), items })
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {

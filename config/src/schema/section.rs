@@ -55,7 +55,7 @@ macro_rules! section {
         }
 
         impl $crate::schema::read::Value for $name {
-            const PARTIAL: bool = true;
+            const TABLE: bool = true;
 
             fn type_name() -> String {
                 "table".into()

@@ -6,7 +6,7 @@ use std::{io, path::Path};
 use petiole_config::{Files, SecretFile};
 
 /// `/keys/good` and its bad neighbours.
-pub struct Keys;
+pub(crate) struct Keys;
 
 impl Files for Keys {
     fn read_secret(&self, path: &Path) -> io::Result<SecretFile> {

@@ -63,14 +63,15 @@ fn prefix<A: Family>(text: &str) -> Result<(A, u8), Problem> {
         let other = written.parse::<IpAddr>().is_ok();
         let problem = Problem::new(format!("`{}` is not an {} prefix", text.escape_debug(), A::NAME));
         match other {
-            true if A::BITS == 32 => problem.label("an IPv6 address"),
-            true => problem.label("an IPv4 address"),
+            true if A::BITS == 32 => problem.label("IPv6"),
+            true => problem.label("IPv4"),
             false => problem.label(format!("for example {}", A::EXAMPLE_NET)),
         }
     })?;
     let Some(length) = length else {
+        let usual = if A::BITS == 32 { 24 } else { 64 };
         return Err(Problem::new(format!("`{text}` has no prefix length"))
-            .label(format!("for example {}", A::EXAMPLE_NET)));
+            .label(format!("for example {address}/{usual}")));
     };
     Ok((address, Length::parse(text, length, A::BITS)?))
 }
@@ -122,7 +123,6 @@ macro_rules! family {
     ($address:ty, $net:ty, $format:literal, $a:literal, $n:literal, $p:literal) => {
         impl Text for $address {
             const WHAT: &'static str = $a;
-            const EXAMPLE: &'static str = <$address as Family>::EXAMPLE;
 
             fn parse(text: &str) -> Result<Self, Problem> {
                 address(text)
@@ -135,7 +135,6 @@ macro_rules! family {
 
         impl Text for $net {
             const WHAT: &'static str = $n;
-            const EXAMPLE: &'static str = <$address as Family>::EXAMPLE_NET;
 
             fn parse(text: &str) -> Result<Self, Problem> {
                 network::<$address>(text)
@@ -148,7 +147,6 @@ macro_rules! family {
 
         impl Text for AddrRange<$address> {
             const WHAT: &'static str = $p;
-            const EXAMPLE: &'static str = <$address as Family>::EXAMPLE;
 
             fn parse(text: &str) -> Result<Self, Problem> {
                 pool(text)
@@ -166,7 +164,6 @@ family!(Ipv6Addr, Ipv6Net, "ipv6", "an IPv6 address", "an IPv6 prefix", "an IPv6
 
 impl Text for IpAddr {
     const WHAT: &'static str = "an IP address";
-    const EXAMPLE: &'static str = "50.1.1.2";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         if let Ok(address) = text.parse::<Self>() {
@@ -201,7 +198,6 @@ pub(crate) struct InterfaceAddress(pub(crate) IpNet);
 
 impl Text for InterfaceAddress {
     const WHAT: &'static str = "an address with a prefix length";
-    const EXAMPLE: &'static str = "50.1.1.1/24";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         Ok(Self(if text.contains(':') {
@@ -221,13 +217,13 @@ impl Text for InterfaceAddress {
 /// The prefix around an address that an interface can have.
 fn interface<A: Family>(address: A, length: u8) -> Result<A::Net, Problem> {
     let net = A::net(address, length).filter(|_| length > 0).ok_or_else(|| {
-        Problem::new("a prefix length of 0 would make everything a neighbour")
+        Problem::new("with a prefix length of 0 every address would be on this link")
             .label(format!("allowed is 1 to {}", A::BITS))
     })?;
     if let Some((_, what)) = A::reserved(net).into_iter().find(|(reserved, _)| *reserved == address) {
         return Err(Problem::new(format!("{address} is {what} of its subnet"))
-            .label(format!("a host's address in {} is needed", A::NAME))
-            .note("an interface has an address of a host, with the length of the subnet behind it"));
+            .label("the host's own address is needed")
+            .note("an interface has the address of a host, with the length of its subnet behind it"));
     }
     // A link-local address is an interface's business like any other.
     match A::special_address(address).filter(|_| !address.is_link_local()) {
@@ -242,7 +238,6 @@ pub(crate) struct HostAddress(pub(crate) IpAddr);
 
 impl Text for HostAddress {
     const WHAT: &'static str = "an IP address";
-    const EXAMPLE: &'static str = "10.0.0.1/32";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         let Slashed { address, length } = slashed(text);
@@ -271,7 +266,6 @@ impl Text for HostAddress {
 
 impl Text for SocketAddr {
     const WHAT: &'static str = "an address and port";
-    const EXAMPLE: &'static str = "127.0.0.1:9179";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         let problem = || Problem::new(format!("`{}` is not an address with a port", text.escape_debug()));

@@ -119,17 +119,21 @@ impl Value for Asn {
 }
 
 fn asn(value: &DeValue<'_>, span: &Span, found: &mut Found<'_>) -> Option<u32> {
-    let number = bounded(value, 0, u32::MAX, "", span, found)?;
-    match NOT_AN_AS.iter().find(|(special, _)| *special == number) {
-        Some((_, why)) => {
-            found
-                .error(Kind::BadValue, span, format!("{number} cannot be the AS of a BGP speaker"))
-                .label("allowed is 1 to 4294967294, but for 23456 and 65535")
-                .note(*why);
-            None
-        }
-        None => Some(number),
+    let DeValue::Integer(number) = value else { return None };
+    let allowed = "allowed is 1 to 4294967294, but for 23456 and 65535";
+    let Ok(number) = u32::from_str_radix(number.as_str(), number.radix()) else {
+        let written = found.written(span);
+        found.error(Kind::BadValue, span, format!("`{written}` is out of range")).label(allowed);
+        return None;
+    };
+    if let Some((_, why)) = NOT_AN_AS.iter().find(|(special, _)| *special == number) {
+        found
+            .error(Kind::BadValue, span, format!("{number} cannot be the AS of a BGP speaker"))
+            .label(allowed)
+            .note(*why);
+        return None;
     }
+    Some(number)
 }
 
 /// The AS of a neighbour.
@@ -174,7 +178,7 @@ impl<const MIN: u16, const MAX: u16> Value for Seconds<MIN, MAX> {
     fn read(value: &DeValue<'_>, span: &Span, found: &mut Found<'_>) -> Option<Self> {
         let DeValue::String(text) = value else {
             if !matches!(value, DeValue::Integer(_)) {
-                wrong_type("a number of seconds", value, span, found).help("for example `9`, or \"9s\"");
+                wrong_type("a number of seconds", value, span, found);
                 return None;
             }
             return bounded(value, MIN.into(), MAX.into(), " seconds", span, found).map(|n| Self(n as u16));

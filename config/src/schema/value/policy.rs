@@ -14,7 +14,6 @@ use crate::{
 
 impl Text for PrefixRange {
     const WHAT: &'static str = "a prefix range";
-    const EXAMPLE: &'static str = "192.168.0.0/16 ge 24 le 32";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         let mut words = text.split_ascii_whitespace();
@@ -95,7 +94,6 @@ fn range_prefix(text: &str, word: &str) -> Result<IpNet, Problem> {
 
 impl Text for Community {
     const WHAT: &'static str = "a community";
-    const EXAMPLE: &'static str = "65000:100";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         if let Some((_, value)) = Self::WELL_KNOWN.iter().find(|(name, _)| *name == text) {
@@ -135,7 +133,6 @@ impl Text for Community {
 
 impl Text for LargeCommunity {
     const WHAT: &'static str = "a large community";
-    const EXAMPLE: &'static str = "65002:1:2";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         let parts: Vec<_> = text.split(':').collect();
@@ -164,7 +161,6 @@ fn digits(text: &str) -> bool {
 
 impl Text for AsPathMask {
     const WHAT: &'static str = "an AS path mask";
-    const EXAMPLE: &'static str = "* 65001 *";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         text.split_ascii_whitespace().map(|word| token(text, word)).collect::<Result<_, _>>().map(Self)

@@ -16,8 +16,6 @@ use crate::{
 pub(crate) trait Text: Sized {
     /// "an IPv4 address".
     const WHAT: &'static str;
-    /// A string that is one.
-    const EXAMPLE: &'static str;
 
     fn parse(text: &str) -> Result<Self, Problem>;
 
@@ -89,9 +87,7 @@ impl Problem {
 pub(crate) fn read<T: Text>(value: &DeValue<'_>, span: &Span, found: &mut Found<'_>) -> Option<T> {
     let DeValue::String(text) = value else {
         let expected = format!("a string: {}", T::WHAT);
-        wrong_type(&expected, value, span, found)
-            .label("not a string")
-            .help(format!("for example \"{}\"", T::EXAMPLE));
+        wrong_type(&expected, value, span, found).label("not a string");
         return None;
     };
     match T::parse(text) {
@@ -131,7 +127,6 @@ pub(crate) use text_values;
 
 impl Text for Name {
     const WHAT: &'static str = "a name";
-    const EXAMPLE: &'static str = "web1";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         Self::new(text).map_err(|error| {
@@ -146,7 +141,6 @@ impl Text for Name {
 
 impl Text for IfName {
     const WHAT: &'static str = "an interface name";
-    const EXAMPLE: &'static str = "eth1";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         Self::new(text).map_err(|error| Problem::new(error.to_string()))
@@ -163,7 +157,6 @@ pub(crate) struct AbsolutePath(pub(crate) PathBuf);
 
 impl Text for AbsolutePath {
     const WHAT: &'static str = "an absolute path";
-    const EXAMPLE: &'static str = "/etc/petiole/leaf1.key";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         if text.contains('\0') {
@@ -196,7 +189,6 @@ impl Description {
 
 impl Text for Description {
     const WHAT: &'static str = "a line of text";
-    const EXAMPLE: &'static str = "rack 12, port 3";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         no_control(text)?;
@@ -226,7 +218,6 @@ impl Reason {
 
 impl Text for Reason {
     const WHAT: &'static str = "a line of text";
-    const EXAMPLE: &'static str = "maintenance until 18:00";
 
     fn parse(text: &str) -> Result<Self, Problem> {
         no_control(text)?;

@@ -280,7 +280,7 @@ pub(crate) struct List<T> {
 
 impl<T: Value> Value for List<T> {
     fn type_name() -> String {
-        format!("list of {}", T::type_name())
+        format!("[{}, …]", T::type_name())
     }
 
     fn read(value: &DeValue<'_>, span: &Span, found: &mut Found<'_>) -> Option<Self> {

@@ -7,6 +7,8 @@ pub(crate) mod json;
 pub(crate) mod read;
 pub(crate) mod reference;
 pub(crate) mod section;
+#[cfg(test)]
+mod tests;
 pub(crate) mod value;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

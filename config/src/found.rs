@@ -53,6 +53,16 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// The candidate that was probably meant. Past the first hundreds of mistakes nobody reads guesses, and each costs a
+    /// look at all candidates.
+    pub(crate) fn guess<'c>(
+        &self,
+        written: &str,
+        candidates: impl IntoIterator<Item = &'c str>,
+    ) -> Option<&'c str> {
+        if self.items.len() < 500 { nearest(written, candidates) } else { None }
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.items.iter().any(|d| d.severity == Severity::Error)
     }
@@ -70,6 +80,13 @@ pub(crate) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
         None => String::new(),
     }
+}
+
+/// `a, b, c`, up to twenty.
+pub(crate) fn some_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let shown = names.by_ref().take(20).collect::<Vec<_>>().join(", ");
+    if names.next().is_some() { format!("{shown}, …") } else { shown }
 }
 
 /// The candidate that was probably meant: close enough for one slip of the fingers in a short word, two or more in a

@@ -2,6 +2,8 @@
 //!
 //! `PETIOLE_BLESS=1 cargo test -p petiole-config --test golden` writes the texts anew; read the difference.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod common;
 
 use std::{fs, path::Path};

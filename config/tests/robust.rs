@@ -2,6 +2,8 @@
 //!
 //! `PROPTEST_CASES=1000000` in the environment looks longer.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod common;
 
 use std::{fs, path::Path, sync::LazyLock};

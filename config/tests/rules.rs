@@ -1,5 +1,7 @@
 //! What is taken, what it becomes, and where the line to what is refused runs. The words of refusals are in `bad/`.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod common;
 
 use std::{net::Ipv4Addr, path::Path};
@@ -8,7 +10,7 @@ use petiole_config::{
     Diagnostics, HostConfig, Kind, LoadError, Loaded, load,
     model::{
         Action, Advertise, AsPathToken, Community, Distance, Encap, Export, Families, Import, LargeCommunity,
-        RemoteAs, Set, Source,
+        RemoteAs, Secret, Set, Source,
     },
     parse, parse_bytes,
 };
@@ -88,7 +90,7 @@ fn everything_of_a_neighbor_can_be_said() {
     let [n] = config.neighbors.as_slice() else { panic!() };
     assert_eq!((n.hold_time, n.keepalive, n.connect_retry, n.port), (60, 7, 2, 1179));
     assert_eq!((n.distance, n.passive, n.install, n.allow_own_as), (Distance::Multihop(3), true, false, 10));
-    assert_eq!(n.password.as_ref().map(|key| key.expose()), Some(b"s3cret".as_slice()));
+    assert_eq!(n.password.as_ref().map(Secret::expose), Some(b"s3cret".as_slice()));
     assert_eq!((n.local_asn, n.max_prefixes, n.max_prefixes_out), (65003, Some(u32::MAX), Some(1)));
     assert_eq!(n.families, Families::new(false, true).unwrap());
     assert_eq!(n.shutdown.as_deref(), Some(""));
@@ -273,7 +275,7 @@ fn a_policy_becomes_typed_rules() {
     assert_eq!(policy.default, Action::Reject);
     let [first, second] = policy.rules.as_slice() else { panic!() };
     assert_eq!(first.matches.prefixes[0].to_string(), "10.0.0.0/8 ge 24");
-    assert_eq!(first.matches.communities, [Community(65000 << 16 | 100)]);
+    assert_eq!(first.matches.communities, [Community::new(65000, 100)]);
     assert_eq!(first.matches.large_communities, [LargeCommunity(1, 2, 3)]);
     assert_eq!(
         first.matches.as_paths[0].0,
@@ -287,7 +289,7 @@ fn a_policy_becomes_typed_rules() {
             med: Some(7),
             prepend: 16,
             communities_add: vec![Community(0xffff_ff01)],
-            communities_remove: vec![Community(1 << 16 | 1)],
+            communities_remove: vec![Community::new(1, 1)],
             large_communities_add: vec![LargeCommunity(4, 5, 6)],
             large_communities_remove: vec![LargeCommunity(7, 8, 9)],
         })

@@ -149,6 +149,11 @@ impl fmt::Display for PrefixRange {
 pub struct Community(pub u32);
 
 impl Community {
+    /// The community `high:low`.
+    pub const fn new(high: u16, low: u16) -> Self {
+        Self((high as u32) << 16 | low as u32)
+    }
+
     /// The names that the file takes, from IANA's registry "BGP Well-known Communities".
     pub const WELL_KNOWN: &'static [(&'static str, Self)] = &[
         ("graceful-shutdown", Self(0xffff_0000)),   // RFC 8326

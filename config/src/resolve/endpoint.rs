@@ -10,20 +10,33 @@ use super::{
 use crate::{
     diagnostic::Kind,
     family::{Family, range_of},
-    found::{At, Found, Span, nearest},
+    found::{At, Found, Span, some_of},
     model::{AddrRange, Endpoint, IfName, Name},
     schema::{self, read::Written, value::AbsolutePath},
 };
 
-/// `all_known`: every network of the file has a name that could be read.
+/// The networks that endpoints may name.
+struct Known<'a> {
+    by_name: HashMap<&'a Name, &'a NetworkAt>,
+    /// In the order of the alphabet.
+    names: Vec<&'a str>,
+    /// Every network of the file has a name that could be read.
+    complete: bool,
+}
+
 pub(super) fn endpoints(
     raw: &[At<schema::Endpoint>],
     networks: &[NetworkAt],
-    all_known: bool,
+    complete: bool,
     found: &mut Found<'_>,
 ) -> Vec<Endpoint> {
-    let by_name: HashMap<&Name, &NetworkAt> =
-        networks.iter().map(|network| (&network.name, network)).collect();
+    let mut sorted: Vec<_> = networks.iter().map(|network| network.name.as_str()).collect();
+    sorted.sort_unstable();
+    let known = Known {
+        by_name: networks.iter().map(|network| (&network.name, network)).collect(),
+        names: sorted,
+        complete,
+    };
     let mut names = Unique::new();
     let mut places = Unique::new();
     let (mut v4, mut v6) = (Unique::new(), Unique::new());
@@ -55,7 +68,7 @@ pub(super) fn endpoints(
         if let Some(At { value, span }) = raw.address6.get() {
             v6.claim(*value, span, found, || format!("two endpoints have the address {value}"));
         }
-        let network = network(raw, &by_name, all_known, found);
+        let network = network(raw, &known, found);
         if let Some(network) = network {
             address(raw.address.get(), &network.name, &network.v4, found);
             address(raw.address6.get(), &network.name, &network.v6, found);
@@ -67,7 +80,7 @@ pub(super) fn endpoints(
         endpoints.extend(endpoint(raw, interface));
     }
     for (name, (count, span)) in wanted {
-        if let Some(network) = by_name.get(name) {
+        if let Some(network) = known.by_name.get(name) {
             room(network, count, span, found);
         }
     }
@@ -85,25 +98,19 @@ fn endpoint(raw: &schema::Endpoint, interface: Option<IfName>) -> Option<Endpoin
     })
 }
 
-fn network<'a>(
-    raw: &schema::Endpoint,
-    networks: &HashMap<&Name, &'a NetworkAt>,
-    all_known: bool,
-    found: &mut Found<'_>,
-) -> Option<&'a NetworkAt> {
+fn network<'a>(raw: &schema::Endpoint, known: &Known<'a>, found: &mut Found<'_>) -> Option<&'a NetworkAt> {
     let At { value: name, span } = raw.network.get()?;
-    let network = networks.get(name).copied();
-    if network.is_none() && all_known {
-        let mut names: Vec<_> = networks.keys().map(|name| name.as_str()).collect();
-        names.sort_unstable();
+    let network = known.by_name.get(name).copied();
+    if network.is_none() && known.complete {
+        let near = found.guess(name.as_str(), known.names.iter().copied());
         let error = found.error(Kind::UnknownName, span, format!("there is no network `{name}`"));
-        match nearest(name.as_str(), names.iter().copied()) {
+        match near {
             Some(near) => error.label(format!("did you mean \"{near}\"?")),
             None => error.label("not defined in this file"),
         };
-        error.note(match names.as_slice() {
+        error.note(match known.names.as_slice() {
             [] => "the file defines no network".to_owned(),
-            _ => format!("defined are {}", names.iter().take(20).copied().collect::<Vec<_>>().join(", ")),
+            names => format!("defined are {}", some_of(names.iter().copied())),
         });
     }
     network

@@ -15,7 +15,7 @@ use crate::{
     Files,
     diagnostic::Kind,
     family::Family,
-    found::{At, Found, Span, nearest, one_of},
+    found::{At, Found, Span, one_of, some_of},
     model::{Distance, Export, Families, IfName, Import, Name, Neighbor},
     schema::{
         self,
@@ -305,14 +305,15 @@ fn unknown_policy(at: &At<Name>, policies: &Names, built_in: &[&str], found: &mu
         return;
     }
     let names = || policies.defined.iter().map(Name::as_str);
+    let near = found.guess(at.value.as_str(), names().chain(built_in.iter().copied()));
     let error = found.error(Kind::UnknownName, &at.span, format!("there is no route policy `{}`", at.value));
-    match nearest(at.value.as_str(), names().chain(built_in.iter().copied())) {
+    match near {
         Some(near) => error.label(format!("did you mean \"{near}\"?")),
         None => error.label("not defined in this file"),
     };
     let defined = match policies.defined.as_slice() {
         [] => "the file defines no route policy".to_owned(),
-        _ => format!("defined are {}", names().take(20).collect::<Vec<_>>().join(", ")),
+        _ => format!("defined are {}", some_of(names())),
     };
     error.note(format!("built in: {}; {defined}", one_of(built_in.iter().copied())));
 }

@@ -112,7 +112,7 @@ impl Text for Community {
                         .help("an AS number of more than 16 bits needs a large community: `large-community`")
                 })
             };
-            return Ok(Self(u32::from(half(high)?) << 16 | u32::from(half(low)?)));
+            return Ok(Self::new(half(high)?, half(low)?));
         }
         let names = || Self::WELL_KNOWN.iter().map(|(name, _)| *name);
         let problem = Problem::new(format!("`{}` is not a community", text.escape_debug()));
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn communities_are_two_halves_or_a_name() {
-        assert_eq!(Community::parse("65000:100"), Ok(Community(65000 << 16 | 100)));
+        assert_eq!(Community::parse("65000:100"), Ok(Community::new(65000, 100)));
         assert_eq!(Community::parse("no-export"), Ok(Community(0xffff_ff01)));
         assert_eq!(Community::parse("65535:0").unwrap().to_string(), "graceful-shutdown");
         for bad in ["", "1", "65536:1", "1:65536", "+1:1", "1:2:3", "no-exprot", ":", "1:"] {

@@ -53,6 +53,28 @@ pub enum LoadError {
     Invalid(Diagnostics),
 }
 
+impl LoadError {
+    /// For people; `color`: with ANSI escapes.
+    pub fn render(&self, color: bool) -> String {
+        match self {
+            Self::Read { .. } => format!("error: {self}\n"),
+            Self::Invalid(diagnostics) => diagnostics.render(color),
+        }
+    }
+
+    /// For programs, in the form of [`Diagnostics::to_json`]; a file that could not be read is one error at its beginning.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Read { path, .. } => {
+                let name = path.display().to_string();
+                let error = Diagnostic::new(Severity::Error, Kind::File, 0..0, self.to_string());
+                Diagnostics::new(&name, "", vec![error]).to_json()
+            }
+            Self::Invalid(diagnostics) => diagnostics.to_json(),
+        }
+    }
+}
+
 /// How [`parse`] reads the files that a configuration names.
 pub trait Files {
     /// The content of a file that holds a secret, or as much of it as shows that it is too long (4 KiB), and whether

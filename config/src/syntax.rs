@@ -144,3 +144,39 @@ pub(crate) fn too_large(name: &str) -> Diagnostics {
     let message = format!("the file is larger than {} MiB", MAX_FILE / 1024 / 1024);
     Diagnostics::new(name, "", vec![Diagnostic::new(Severity::Error, Kind::File, 0..0, message)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first<'a>(before: &'a str, key: &str, is_header: bool) -> Option<&'a str> {
+        let span = first_definition(before, key, is_header)?;
+        assert_eq!(before.get(span.clone()), Some(key));
+        before.get(span.start..)
+    }
+
+    #[test]
+    fn a_key_is_looked_for_in_its_own_section() {
+        assert_eq!(first("[a]\nx = 1\ny = 2\n", "x", false), Some("x = 1\ny = 2\n"));
+        assert_eq!(first("[a]\nxx = 1\n  x=2\n", "x", false), Some("x=2\n"));
+        assert_eq!(first("x = 1\n[a]\n\"x\" = 2\n", "x", false), None);
+    }
+
+    #[test]
+    fn a_section_is_looked_for_in_the_whole_file() {
+        assert_eq!(first("[ a ]\n[b]\n", "a", true), Some("a ]\n[b]\n"));
+        assert_eq!(first("[aa]\n", "a", true), None);
+    }
+
+    #[test]
+    fn a_bare_value_ends_where_toml_goes_on() {
+        let at = |text: &'static str, inside: &str| {
+            let start = text.find(inside).unwrap_or_default();
+            bare_value(text, &(start..start + inside.len()))
+        };
+        assert_eq!(at("a = 10.0.0.1/8 # x", ".0.1"), Some("10.0.0.1/8"));
+        assert_eq!(at("a = [eth1, eth2]", "eth2"), Some("eth2"));
+        assert_eq!(bare_value("a = ", &(4..4)), None);
+        assert_eq!(bare_value("ä", &(1..1)), None);
+    }
+}

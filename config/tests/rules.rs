@@ -119,6 +119,12 @@ fn a_hold_time_is_zero_or_three_and_more() {
 }
 
 #[test]
+fn the_longest_hold_time_may_have_a_unit() {
+    assert_eq!(taken(&peer("hold-time = \"65535s\"")).neighbors[0].hold_time, 65535);
+    assert_eq!(wrong(&peer("hold-time = \"65536s\"")), [(Kind::BadValue, 8)]);
+}
+
+#[test]
 fn keepalives_come_before_the_hold_time_ends() {
     assert_eq!(taken(&peer("keepalive = 8")).neighbors[0].keepalive, 8);
     for lines in ["keepalive = 9", "keepalive = 3\nhold-time = 3", "keepalive = 1\nhold-time = 0"] {
@@ -344,6 +350,21 @@ fn pools_never_hold_what_is_not_given_out() {
     assert_eq!(pool("subnet = \"192.168.1.0/31\"\ngateway = \"192.168.1.0\""), "[192.168.1.1]");
     assert_eq!(pool("subnet = \"10.0.0.0/8\""), "[10.0.0.1-10.255.255.254]");
     assert_eq!(wrong(&network(&format!("{subnet}pool = [\"192.168.1.255\"]"))), [(Kind::BadValue, 6)]);
+
+    let pool6 = |lines: &str| format!("{:?}", taken(&network(lines)).networks[0].v6.as_ref().unwrap().pool);
+    assert_eq!(pool6("subnet6 = \"2001:db8::/127\""), "[2001:db8::-2001:db8::1]");
+    assert_eq!(
+        pool6("subnet6 = \"2001:db8::/126\"\ngateway6 = \"2001:db8::2\""),
+        "[2001:db8::1, 2001:db8::3]"
+    );
+}
+
+#[test]
+fn pools_stay_inside_their_subnet_with_both_ends() {
+    for pool in ["192.168.0.9-192.168.1.9", "192.168.1.9-192.168.2.9", "192.168.0.0/16", "192.168.2.1"] {
+        let text = network(&format!("subnet = \"192.168.1.0/24\"\npool = [\"{pool}\"]"));
+        assert_eq!(wrong(&text), [(Kind::Outside, 6)], "{pool}");
+    }
 }
 
 #[test]
@@ -526,7 +547,9 @@ fn what_is_no_text_is_refused() {
 fn a_file_that_is_not_there_is_no_configuration() {
     let error = load(Path::new("/nonexistent/petiole.toml")).unwrap_err();
     assert!(matches!(error, LoadError::Read { .. }));
-    assert!(error.to_string().starts_with("cannot read /nonexistent/petiole.toml: "));
+    assert!(error.render(true).starts_with("error: cannot read /nonexistent/petiole.toml: "));
+    assert_eq!(error.to_json()["errors"], 1);
+    assert_eq!(error.to_json()["diagnostics"][0]["kind"], "file");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub enum Severity {
 pub enum Kind {
     /// The file is no TOML.
     Syntax,
-    /// The file is not UTF-8, or far too long.
+    /// The file cannot be read, is not UTF-8, or far too long.
     File,
     /// A key that does not exist.
     UnknownKey,

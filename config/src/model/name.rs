@@ -131,3 +131,34 @@ macro_rules! text {
 }
 
 text!(Name IfName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_one_to_sixty_four_characters_and_plain_ends() {
+        for good in ["a", "9", "web-1", "rack_12.port3", &"x".repeat(64)] {
+            assert_eq!(Name::new(good).map(|name| name.to_string()), Ok(good.to_owned()));
+        }
+        assert_eq!(Name::new(""), Err(NameError::Empty));
+        assert_eq!(Name::new(&"x".repeat(65)), Err(NameError::TooLong(65)));
+        assert_eq!(Name::new("a b"), Err(NameError::Character(' ')));
+        assert_eq!(Name::new("näme"), Err(NameError::Character('ä')));
+        assert_eq!(Name::new("-a"), Err(NameError::Edge('-')));
+        assert_eq!(Name::new("a."), Err(NameError::Edge('.')));
+    }
+
+    #[test]
+    fn interface_names_are_what_the_kernel_takes() {
+        for good in ["eth0", "eth0.112", "x", "fünfzehnbytes1", "123456789012345"] {
+            assert_eq!(IfName::new(good).map(|name| name.to_string()), Ok(good.to_owned()));
+        }
+        assert_eq!(IfName::new(""), Err(IfNameError::Empty));
+        assert_eq!(IfName::new("1234567890123456"), Err(IfNameError::TooLong(16)));
+        assert_eq!(IfName::new(".."), Err(IfNameError::Dots));
+        for bad in ["a/b", "a:1", "a b", "a\t", "eth%d", "a\0"] {
+            assert!(matches!(IfName::new(bad), Err(IfNameError::Character(_))), "{bad}");
+        }
+    }
+}

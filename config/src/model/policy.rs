@@ -235,3 +235,25 @@ macro_rules! as_text {
 }
 
 as_text!(PrefixRange Community LargeCommunity AsPathMask);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_prefixes_inside_it_of_the_right_lengths() {
+        let range = PrefixRange::new("10.0.0.0/8".parse().unwrap(), 16, 24).unwrap();
+        let holds = |prefix: &str| range.contains(&prefix.parse().unwrap());
+        assert!(holds("10.1.0.0/16") && holds("10.1.2.0/24"));
+        assert!(!holds("10.0.0.0/8") && !holds("10.1.2.0/25"), "lengths");
+        assert!(!holds("11.1.0.0/16") && !holds("2001:db8::/24"), "places");
+    }
+
+    #[test]
+    fn ranges_that_hold_nothing_cannot_be_made() {
+        let net = "10.0.0.0/8".parse().unwrap();
+        assert_eq!(PrefixRange::new(net, 7, 9), None);
+        assert_eq!(PrefixRange::new(net, 10, 9), None);
+        assert_eq!(PrefixRange::new(net, 9, 33), None);
+    }
+}

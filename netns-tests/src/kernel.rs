@@ -1,0 +1,142 @@
+//! What the kernel of a place knows, asked with iproute2.
+
+use std::{net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::{LabError, Place, Process};
+
+/// One route of a kernel table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelRoute {
+    /// Where to.
+    pub prefix: IpNet,
+    /// Who put it there: `kernel`, `bgp`, `ospf`, `static`, a number.
+    pub protocol: String,
+    /// The lower is taken.
+    pub metric: u32,
+    /// The preferred source address.
+    pub source: Option<IpAddr>,
+    /// Identifier of the nexthop object that it refers to.
+    pub nexthop: Option<u32>,
+    /// Where through, in the kernel's order.
+    pub via: Vec<Via>,
+}
+
+/// One next hop of a route.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Via {
+    /// The neighbour; none: on the link.
+    pub gateway: Option<IpAddr>,
+    /// The interface; none for blackholes.
+    pub interface: Option<String>,
+}
+
+/// A log of what changes in a kernel table, line by line as `ip -o monitor` prints it.
+#[derive(Debug)]
+pub struct Monitor(pub Process);
+
+impl KernelRoute {
+    /// The gateways of its next hops, ascending.
+    pub fn gateways(&self) -> Vec<IpAddr> {
+        let mut gateways: Vec<_> = self.via.iter().filter_map(|v| v.gateway).collect();
+        gateways.sort_unstable();
+        gateways
+    }
+}
+
+/// Queries that every place answers.
+pub trait Kernel: Place {
+    /// The routes of a family in the main table, without the kernel's local and multicast ones.
+    fn routes(&self, ipv6: bool) -> Result<Vec<KernelRoute>, LabError> {
+        let line = if ipv6 { "ip -6 -j route show table main" } else { "ip -j route show table main" };
+        let answer = self.json(line)?;
+        Ok(answer.as_array().into_iter().flatten().filter_map(|route| parse(route, ipv6)).collect())
+    }
+
+    /// The routes to exactly this prefix, best metric first.
+    fn routes_to(&self, prefix: IpNet) -> Result<Vec<KernelRoute>, LabError> {
+        let family = if prefix.addr().is_ipv6() { "-6 " } else { "" };
+        let answer = self.json(&format!("ip {family}-j route show table main exact {prefix}"))?;
+        let ipv6 = prefix.addr().is_ipv6();
+        let mut routes: Vec<_> =
+            answer.as_array().into_iter().flatten().filter_map(|r| parse(r, ipv6)).collect();
+        routes.sort_by_key(|route| route.metric);
+        Ok(routes)
+    }
+
+    /// The route to exactly this prefix, or an error that says that there is none.
+    fn route_to(&self, prefix: IpNet) -> Result<KernelRoute, LabError> {
+        self.routes_to(prefix)?.into_iter().next().ok_or_else(|| {
+            LabError::Missing(format!("{} has no route to {prefix} in its kernel table", self.label()))
+        })
+    }
+
+    /// Starts a log of changes. `objects` as for `ip monitor`: `route`, `nexthop`, `link`, `neigh` …
+    fn monitor(&self, objects: &str) -> Result<Monitor, LabError> {
+        // The subscription stands when the program has its sockets: it says nothing, but a change that it did see does.
+        let process = self.spawn(&format!("ip -o monitor {objects} address"))?;
+        let beacon = "192.0.2.254";
+        crate::wait_until("ip monitor", Duration::from_secs(5), || {
+            self.run(&format!("ip address add {beacon}/32 dev lo"))?;
+            self.run(&format!("ip address delete {beacon}/32 dev lo"))?;
+            let seen = process.lines().iter().any(|line| line.text.contains(beacon));
+            if seen { Ok(()) } else { Err(LabError::Missing("it has not seen the beacon".to_owned())) }
+        })?;
+        Ok(Monitor(process))
+    }
+}
+
+impl<P: Place> Kernel for P {}
+
+fn parse(route: &Value, ipv6: bool) -> Option<KernelRoute> {
+    let prefix = match route["dst"].as_str()? {
+        "default" if ipv6 => "::/0".parse().ok()?,
+        "default" => "0.0.0.0/0".parse().ok()?,
+        text if text.contains('/') => text.parse().ok()?,
+        text => IpNet::from(text.parse::<IpAddr>().ok()?),
+    };
+    let hops = match route["nexthops"].as_array() {
+        Some(hops) => hops.iter().map(via).collect(),
+        None => vec![via(route)],
+    };
+    Some(KernelRoute {
+        prefix,
+        protocol: route["protocol"].as_str().unwrap_or("boot").to_owned(),
+        metric: route["metric"].as_u64().and_then(|m| u32::try_from(m).ok()).unwrap_or(0),
+        source: route["prefsrc"].as_str().and_then(|s| s.parse().ok()),
+        nexthop: route["nhid"].as_u64().and_then(|n| u32::try_from(n).ok()),
+        via: hops,
+    })
+}
+
+fn via(hop: &Value) -> Via {
+    // An IPv4 route through an IPv6 neighbour has `via` with a family instead of `gateway`.
+    let gateway = hop["gateway"].as_str().or_else(|| hop["via"]["host"].as_str());
+    Via { gateway: gateway.and_then(|g| g.parse().ok()), interface: hop["dev"].as_str().map(str::to_owned) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_multipath_route_by_nexthop_object_is_read_whole() {
+        let route = json!({"dst": "203.0.113.0/24", "nhid": 7, "protocol": "bgp", "metric": 20, "prefsrc": "10.0.0.1",
+            "nexthops": [{"gateway": "192.0.2.2", "dev": "eth2"}, {"gateway": "192.0.2.1", "dev": "eth1"}]});
+        let route = parse(&route, false).unwrap();
+        assert_eq!(route.gateways(), ["192.0.2.1", "192.0.2.2"].map(|a| a.parse::<IpAddr>().unwrap()));
+        assert_eq!((route.nexthop, route.metric, route.protocol.as_str()), (Some(7), 20, "bgp"));
+    }
+
+    #[test]
+    fn host_routes_and_default_routes_are_prefixes_too() {
+        let prefix = |dst: &str, ipv6| parse(&json!({"dst": dst}), ipv6).unwrap().prefix.to_string();
+        assert_eq!(prefix("192.168.1.1", false), "192.168.1.1/32");
+        assert_eq!(prefix("2001:db8::1", true), "2001:db8::1/128");
+        assert_eq!((prefix("default", false), prefix("default", true)), ("0.0.0.0/0".into(), "::/0".into()));
+    }
+}

@@ -1,0 +1,134 @@
+//! A program that runs in the lab beside the test: a capture, a monitor, a load.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead, BufReader, Read},
+    process::Child,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::{LabError, wait::scaled};
+
+/// One line of output, and when it was read.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The moment that the line arrived here.
+    pub at: Instant,
+    /// Without the line's end.
+    pub text: String,
+}
+
+/// A running program whose output is read as it comes. Killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    what: String,
+    lines: Arc<Lines>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    all: VecDeque<Line>,
+    open: usize,
+}
+
+impl Process {
+    /// Takes over a child with piped output.
+    pub(crate) fn new(mut child: Child, what: String) -> Self {
+        let lines = Arc::new(Lines::default());
+        let outputs: [Option<Box<dyn Read + Send>>; 2] =
+            [child.stdout.take().map(|s| Box::new(s) as _), child.stderr.take().map(|s| Box::new(s) as _)];
+        for output in outputs.into_iter().flatten() {
+            lines.lock().open += 1;
+            let lines = Arc::clone(&lines);
+            thread::spawn(move || lines.collect(output));
+        }
+        Self { child, what, lines }
+    }
+
+    /// Waits for a line, past ones included, on either output.
+    pub fn wait_for_line(
+        &self,
+        timeout: Duration,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Result<Line, LabError> {
+        let start = Instant::now();
+        let timeout = scaled(timeout);
+        let mut seen = 0;
+        let mut state = self.lines.lock();
+        loop {
+            if let Some(line) = state.all.iter().skip(seen).find(|l| wanted(&l.text)) {
+                return Ok(line.clone());
+            }
+            seen = state.all.len();
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() || state.open == 0 {
+                let last = state.all.iter().map(|l| l.text.as_str()).collect::<Vec<_>>().join("\n");
+                return Err(LabError::Timeout {
+                    what: format!("such line from `{}`", self.what),
+                    waited: start.elapsed(),
+                    last: if last.is_empty() { "it printed nothing".to_owned() } else { last },
+                });
+            }
+            state = self.lines.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What it has printed so far, on either output.
+    pub fn lines(&self) -> Vec<Line> {
+        self.lines.lock().all.iter().cloned().collect()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<(), LabError> {
+        let pid = Pid::from_child(&self.child);
+        let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| pidfd_send_signal(fd, signal));
+        sent.map_err(|e| LabError::system(&self.what)(e.into()))
+    }
+
+    /// Ends it in an orderly way, and returns all that it printed.
+    pub fn stop(mut self) -> Result<Vec<Line>, LabError> {
+        self.signal(Signal::INT)?;
+        self.child.wait().map_err(LabError::system(&self.what))?;
+        let mut state = self.lines.lock();
+        while state.open > 0 {
+            state = self.lines.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(state.all.iter().cloned().collect())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Lines {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn collect(&self, output: impl Read) {
+        for text in BufReader::new(output).split(b'\n') {
+            let Ok(text) = text else { break };
+            let line = Line { at: Instant::now(), text: String::from_utf8_lossy(&text).into_owned() };
+            self.lock().all.push_back(line);
+            self.changed.notify_all();
+        }
+        self.lock().open -= 1;
+        self.changed.notify_all();
+    }
+}

@@ -7,17 +7,21 @@ use std::{
 
 use crate::{
     Lab, LabError, Place,
-    holder::NODES,
     sys::Namespaces,
     topology::{Port, Topology},
 };
 
-/// Makes all veth pairs, each end born in its node. `around` has the nodes' namespaces as files.
-pub(crate) fn plug(topology: &Topology, around: &Namespaces) -> Result<(), LabError> {
+/// Makes all veth pairs, each end born in its node. `around` is where the nodes can be seen; `namespace` is the path of a
+/// node's network namespace there.
+pub(crate) fn plug(
+    topology: &Topology,
+    around: &Namespaces,
+    namespace: impl Fn(&str) -> String,
+) -> Result<(), LabError> {
     let mut batch = String::new();
     for link in &topology.links {
         let [a, b] = &link.ends;
-        let end = |p: &Port| format!("name {} netns {NODES}/{}/net mtu {}", p.interface, p.node, link.mtu);
+        let end = |p: &Port| format!("name {} netns {} mtu {}", p.interface, namespace(&p.node), link.mtu);
         batch += &format!("link add {} type veth peer {}\n", end(a), end(b));
     }
     let mut command = Command::new("ip");

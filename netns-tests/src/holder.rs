@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Everything hangs on init: when it dies, and it dies with the holder, the kernel kills all that runs in its PID
-//! namespace, and with the last process go mounts and interfaces. So a crash leaves nothing behind. Init names the
-//! nodes' namespaces by bind mounts under its own `/run/lab/<node>/`, where [`crate::Lab`] finds them.
+//! namespace, and with the last process go mounts and interfaces. So a crash leaves nothing behind. The process ids of
+//! the node inits, as init's own /proc has them, are in `/run/lab/<node>/init`: there [`crate::Lab`] finds the nodes.
 //!
 //! Knows how a node is furnished: `/run`, `/etc`, `/var`, binds, sysctls. Must not know what runs in it.
 
@@ -19,12 +19,12 @@ use std::{
     io::{self, BufRead, PipeReader, PipeWriter, Read, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process, thread,
+    process,
 };
 
 use rustix::{
     fs::Mode,
-    mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change},
+    mount::{MountFlags, MountPropagationFlags, mount, mount_change},
     process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, setsid, umask, waitpid},
     thread::UnshareFlags,
 };
@@ -41,8 +41,8 @@ pub(crate) const NODES: &str = "/run/lab";
 /// The line on standard input that lets the lab outlive the process that wanted it.
 pub(crate) const DETACH: &str = "detach\n";
 
-/// The files of a node's folder that name its namespaces, as under `/proc/<pid>/ns`.
-pub(crate) const NAMESPACES: [&str; 4] = ["net", "uts", "pid", "mnt"];
+/// The file of a node's folder with the process id of the node's init.
+pub(crate) const NODE_INIT: &str = "init";
 
 /// What the holder is told, one line of JSON on its standard input. The lab ends when standard input does, unless
 /// [`DETACH`] follows.
@@ -131,7 +131,7 @@ fn init(request: &Request, reporter: PipeWriter) -> ! {
     let lifeline = io::stdin().lines().next();
     let _ = forget_terminal();
     match lifeline {
-        Some(Ok(line)) if line == DETACH.trim_end() => park(),
+        Some(Ok(line)) if line == DETACH.trim_end() => sys::park(),
         // The end of standard input is the end of the process that wanted this lab, however it ended.
         _ => process::exit(0),
     }
@@ -161,9 +161,6 @@ fn start_node(node: &NodeRequest) -> io::Result<PipeReader> {
     fs::create_dir_all(folder.join("log"))?;
     // Daemons that drop privileges write here too.
     fs::set_permissions(folder.join("log"), fs::Permissions::from_mode(0o1777))?;
-    for name in NAMESPACES {
-        fs::write(folder.join(name), "")?;
-    }
     let (report, reporter) = io::pipe()?;
     if sys::fork()?.is_some() {
         return Ok(report);
@@ -182,11 +179,7 @@ fn parent_of_node_init(node: &NodeRequest, folder: &Path) -> Step {
     };
     drop(reporter);
     read_report(report)?;
-    for name in NAMESPACES {
-        let link = format!("/proc/{}/ns/{name}", pid.as_raw_nonzero());
-        step(&link, mount_bind(&link, folder.join(name)))?;
-    }
-    Ok(())
+    step("its process id", fs::write(folder.join(NODE_INIT), pid.as_raw_nonzero().to_string()))
 }
 
 /// Process 1 of a node: furnishes it and stays. What is left behind by its daemons is reaped by the kernel.
@@ -197,13 +190,7 @@ fn node_init(node: &NodeRequest, folder: &Path, reporter: PipeWriter) -> ! {
     if failed {
         process::exit(1);
     }
-    park();
-}
-
-fn park() -> ! {
-    loop {
-        thread::park();
-    }
+    sys::park();
 }
 
 /// A terminal or a pipe of the caller must not stay open because the lab does.

@@ -19,7 +19,7 @@ use rustix::{
 use crate::{
     LabError, Node, cable,
     dump::dump,
-    holder::{DETACH, HOLDER_ARGUMENT, NODES, NodeRequest, Reply, Request},
+    holder::{DETACH, HOLDER_ARGUMENT, NODE_INIT, NODES, NodeRequest, Reply, Request},
     place::Place,
     requirement, speaker,
     sys::Namespaces,
@@ -32,9 +32,17 @@ use crate::{
 #[derive(Debug)]
 pub struct Lab {
     topology: Topology,
-    inside: BTreeMap<String, Namespaces>,
+    inside: BTreeMap<String, Inside>,
     init: Init,
     holder: Option<Holder>,
+}
+
+/// A running node.
+#[derive(Debug)]
+struct Inside {
+    namespaces: Namespaces,
+    /// Process id of its init, in the lab's PID namespace.
+    init: i32,
 }
 
 /// The first process of a lab, as seen from outside.
@@ -166,7 +174,7 @@ impl Lab {
     /// A node by its name, if the topology has it.
     pub fn find(&self, name: &str) -> Option<Node<'_>> {
         let (spec, inside) = (self.topology.nodes.get(name)?, self.inside.get(name)?);
-        Some(Node { lab: self, spec, inside })
+        Some(Node { lab: self, spec, inside: &inside.namespaces })
     }
 
     /// All nodes, by name.
@@ -221,11 +229,14 @@ impl Lab {
         let init = Init::open(init).map_err(LabError::system(format!("the lab's process {init}")))?;
         let mut lab = Self { topology, inside: BTreeMap::new(), init, holder };
         for node in lab.topology.nodes.values() {
-            let folder = lab.folder_of(node);
+            let file = lab.folder_of(node).join(NODE_INIT);
+            let text = fs::read_to_string(&file).map_err(LabError::system(file.display().to_string()))?;
+            let init = text.parse().map_err(|_| LabError::Build(format!("{}: {text}", file.display())))?;
+            let folder = lab.init.path(&format!("/proc/{init}/ns"));
             let file = |name: &str| open(&folder.join(name)).map(Some);
-            let inside =
+            let namespaces =
                 Namespaces { pid: file("pid")?, net: file("net")?, uts: file("uts")?, mount: file("mnt")? };
-            lab.inside.insert(node.name.clone(), inside);
+            lab.inside.insert(node.name.clone(), Inside { namespaces, init });
         }
         Ok(lab)
     }
@@ -237,7 +248,10 @@ impl Lab {
             mount: Some(open(&self.init.link("ns/mnt"))?),
             ..Namespaces::default()
         };
-        cable::plug(&self.topology, &around)?;
+        cable::plug(&self.topology, &around, |node| {
+            let init = self.inside.get(node).map_or(0, |inside| inside.init);
+            format!("/proc/{init}/ns/net")
+        })?;
         self.in_each_node(|node| {
             let mut batch = "link set lo up\n".to_owned();
             for (port, _) in self.topology.ports(node.name()) {

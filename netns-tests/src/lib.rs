@@ -53,5 +53,6 @@ pub use ping::Ping;
 pub use place::{Output, Place};
 pub use process::{Line, Process};
 pub use requirement::{Requirement, skip};
+pub use sys::interrupts_are_the_childs;
 pub use topology::{Port, Topology};
 pub use wait::{holds, wait_until};

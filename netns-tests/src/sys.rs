@@ -45,8 +45,19 @@ pub(crate) fn ignore_children() -> io::Result<()> {
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Lets an interactive child have the terminal's interrupt and quit keys for itself.
-pub(crate) fn ignore_interrupts() {
+/// Stays for ever, with nothing open but the standard streams: what a forked process has inherited would otherwise keep
+/// the pipes of others open.
+pub(crate) fn park() -> ! {
+    // SAFETY: this thread is the only one that could use a descriptor, and it never returns from here.
+    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
+    loop {
+        thread::park();
+    }
+}
+
+/// From now on the terminal's interrupt and quit keys are for the programs that this process runs in a lab, and not for
+/// itself. For programs like `lab exec`.
+pub fn interrupts_are_the_childs() {
     // SAFETY: SIG_IGN runs no code of ours; the two signals exist, so the call cannot fail.
     unsafe {
         libc::signal(libc::SIGINT, libc::SIG_IGN);

@@ -124,30 +124,27 @@ impl Frr<'_> {
     }
 
     fn start_daemons(self, daemons: &Daemons, which: &[(String, String)]) -> Result<(), LabError> {
-        // Each goes to the background when it is ready. zebra first: the others talk to it.
         let mut script = "set -e\n".to_owned();
         let profile = daemons.profile.as_ref().map_or(String::new(), |p| format!("-F {p}"));
         for (name, options) in which {
-            let _ = writeln!(
-                script,
-                "/usr/lib/frr/{name} -d {profile} {options} --log file:/run/lab/log/{name}.log"
-            );
+            // It goes to the background when it is ready. zebra is first: the others talk to it.
+            let log = format!("--log file:/run/lab/log/{name}.log");
+            let _ = writeln!(script, "/usr/lib/frr/{name} -d {profile} {options} {log}");
         }
         self.0.run_with_input("sh -s", &script)?;
-        let one = if let [(name, _)] = which { format!(" -d {name}") } else { String::new() };
-        let line = format!("vtysh -b{one}");
-        let output = self.0.output(&line)?;
+        // The whole file, to all daemons, even if only one is new: so does the package's script.
+        let line = "vtysh -b";
+        let output = self.0.output(line)?;
         let said = format!("{}{}", output.stderr, output.stdout);
-        // With `-d`, lines that belong to other daemons are refused: they were accepted when those started.
-        if which.len() > 1 && (!output.status.success() || said.contains("% ")) {
-            return Err(LabError::Output {
-                place: self.0.label(),
-                command: line,
-                problem: "the configuration was refused".to_owned(),
-                output: said,
-            });
+        if output.status.success() && !said.contains("% ") {
+            return Ok(());
         }
-        Ok(())
+        Err(LabError::Output {
+            place: self.0.label(),
+            command: line.to_owned(),
+            problem: "/etc/frr/frr.conf is refused".to_owned(),
+            output: said,
+        })
     }
 }
 
@@ -157,11 +154,10 @@ impl Daemons {
             let found = text.lines().rev().find_map(|l| l.trim().strip_prefix(key)?.strip_prefix('='));
             found.map(|v| v.trim().trim_matches('"').trim().to_owned())
         };
-        let mut names = vec!["zebra", "mgmtd", "staticd"];
+        // These two run unasked.
+        let mut names = vec!["zebra", "staticd"];
         let listed = text.lines().filter_map(|line| line.trim().strip_suffix("=yes"));
-        names.extend(listed.filter(|n| n.ends_with('d') && !["mgmtd", "staticd"].contains(n)));
-        // FRR 10 has a management daemon, which its script starts unasked; 8 and 9 do not.
-        names.retain(|n| *n != "mgmtd" || std::path::Path::new("/usr/lib/frr/mgmtd").exists());
+        names.extend(listed.filter(|n| n.ends_with('d') && *n != "zebra" && *n != "staticd"));
         let enabled =
             names.iter().map(|n| ((*n).to_owned(), value(&format!("{n}_options")).unwrap_or_default()));
         Self { enabled: enabled.collect(), profile: value("frr_profile") }
@@ -177,8 +173,7 @@ mod tests {
         let text = "# comment\nbgpd=yes\nospfd=no\nbfdd=yes\nvtysh_enable=yes\nfrr_profile=\"datacenter\"\n\
             bgpd_options=\"  -A 127.0.0.1 -M bmp\"\n";
         let daemons = Daemons::parse(text);
-        let names: Vec<_> =
-            daemons.enabled.iter().map(|(n, _)| n.as_str()).filter(|n| *n != "mgmtd").collect();
+        let names: Vec<_> = daemons.enabled.iter().map(|(n, _)| n.as_str()).collect();
         assert_eq!(names, ["zebra", "staticd", "bgpd", "bfdd"]);
         assert_eq!(daemons.enabled.last().unwrap().1, "");
         assert!(daemons.enabled.contains(&("bgpd".to_owned(), "-A 127.0.0.1 -M bmp".to_owned())));

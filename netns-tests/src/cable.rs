@@ -1,7 +1,8 @@
 //! Cables: veth pairs, and what can happen to them.
 
 use std::{
-    io::Write,
+    fmt::Write as _,
+    io::Write as _,
     process::{Command, Stdio},
 };
 
@@ -22,7 +23,8 @@ pub(crate) fn plug(
     for link in &topology.links {
         let [a, b] = &link.ends;
         let end = |p: &Port| format!("name {} netns {} mtu {}", p.interface, namespace(&p.node), link.mtu);
-        batch += &format!("link add {} type veth peer {}\n", end(a), end(b));
+        // Writing to a String cannot fail.
+        let _ = writeln!(batch, "link add {} type veth peer {}", end(a), end(b));
     }
     let mut command = Command::new("ip");
     command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -63,8 +65,8 @@ impl Lab {
         for end in [port, self.other_end(port)?] {
             let interface = &end.interface;
             let rules = format!(
-                "table netdev silence_{interface} {{ chain ingress {{ \
-                 type filter hook ingress device \"{interface}\" priority 0; policy drop; }} }}"
+                "table netdev silence_{interface} {{\nchain ingress {{\n\
+                 type filter hook ingress device \"{interface}\" priority 0; policy drop;\n}}\n}}\n"
             );
             self.node(&end.node).run_with_input("nft -f -", &rules)?;
         }

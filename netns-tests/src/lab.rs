@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
-    io::{self, BufRead, BufReader, Write},
+    env,
+    fmt::Write as _,
+    fs,
+    io::{self, BufRead, BufReader, Write as _},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -26,15 +28,17 @@ use crate::{
     topology::{Role, Topology},
 };
 
-/// A topology that runs. Dropping it ends everything in it, unless it is [detached](Builder::detached).
-///
-/// When a test panics with a lab in scope, what an operator would look at is printed on standard error.
+/// A topology that runs. [`Lab::down`] ends everything in it. So does dropping it, unless it is
+/// [detached](Builder::detached); but a lab that is dropped is taken for one whose user failed, by a panic or by an
+/// error, and what an operator would look at is printed on standard error.
 #[derive(Debug)]
 pub struct Lab {
     topology: Topology,
     inside: BTreeMap<String, Inside>,
     init: Init,
     holder: Option<Holder>,
+    /// It came up, and its user has not said that all is well.
+    in_use: bool,
 }
 
 /// A running node.
@@ -114,6 +118,8 @@ impl Builder {
         lab.in_each_node(|node| if deferred.contains(&node.spec.name) { Ok(()) } else { node.boot() })?;
         if self.detached {
             lab.detach()?;
+        } else {
+            lab.in_use = true;
         }
         Ok(lab)
     }
@@ -184,6 +190,7 @@ impl Lab {
 
     /// Ends everything in the lab, and returns when it has ended.
     pub fn down(mut self) -> Result<(), LabError> {
+        self.in_use = false;
         self.end()
     }
 
@@ -227,7 +234,7 @@ impl Lab {
 
     fn open(topology: Topology, init: i32, holder: Option<Holder>) -> Result<Self, LabError> {
         let init = Init::open(init).map_err(LabError::system(format!("the lab's process {init}")))?;
-        let mut lab = Self { topology, inside: BTreeMap::new(), init, holder };
+        let mut lab = Self { topology, inside: BTreeMap::new(), init, holder, in_use: false };
         for node in lab.topology.nodes.values() {
             let file = lab.folder_of(node).join(NODE_INIT);
             let text = fs::read_to_string(&file).map_err(LabError::system(file.display().to_string()))?;
@@ -255,7 +262,8 @@ impl Lab {
         self.in_each_node(|node| {
             let mut batch = "link set lo up\n".to_owned();
             for (port, _) in self.topology.ports(node.name()) {
-                batch += &format!("link set {} up\n", port.interface);
+                // Writing to a String cannot fail.
+                let _ = writeln!(batch, "link set {} up", port.interface);
             }
             node.run_with_input("ip -batch -", &batch).map(drop)
         })
@@ -287,7 +295,7 @@ impl Node<'_> {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if thread::panicking() && !self.inside.is_empty() {
+        if self.in_use {
             // Straight to the file descriptor: the test harness shows what it captured in another order.
             let _ = io::stderr().write_all(dump(self).as_bytes());
         }

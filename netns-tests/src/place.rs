@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{LabError, Process, ping::Ping, sys::Namespaces, topology::split, wait::scaled};
 
 /// How long a command may take before it is killed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The search path inside of a node: the lab's own programs first, FRR's daemons last.
 const PATH: &str = "/run/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/frr";

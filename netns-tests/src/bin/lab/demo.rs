@@ -12,7 +12,7 @@ use petiole_netns_tests::{Kernel, Lab, LabError, Node, Place, Topology, dump, ho
 use crate::{Up, commands::builder};
 
 /// How long each step may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An address that only the other leaf has, at the far side of the OSPF link.
 const FAR_SIDE: &str = "80.1.1.2";

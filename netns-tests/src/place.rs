@@ -100,7 +100,7 @@ pub trait Place {
         let mut command = self.command(&words(line)?);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = self.namespaces().0.spawn(&mut command).map_err(LabError::system(&what))?;
-        Ok(Process::new(child, what))
+        Process::new(child, what.clone()).map_err(LabError::system(what))
     }
 
     /// A command of the caller's own making, with standard input and outputs inherited. Start it with

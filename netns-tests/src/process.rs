@@ -2,9 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
+    os::fd::OwnedFd,
     process::Child,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -25,7 +26,8 @@ pub struct Line {
 /// A running program whose output is read as it comes. Killed when dropped.
 #[derive(Debug)]
 pub struct Process {
-    child: Child,
+    /// The process itself: its id could mean another one when it has ended.
+    handle: OwnedFd,
     what: String,
     lines: Arc<Lines>,
 }
@@ -39,21 +41,23 @@ struct Lines {
 #[derive(Debug, Default)]
 struct State {
     all: VecDeque<Line>,
+    /// Outputs that may still say something, and one more while the process is not reaped.
     open: usize,
 }
 
 impl Process {
     /// Takes over a child with piped output.
-    pub(crate) fn new(mut child: Child, what: String) -> Self {
+    pub(crate) fn new(mut child: Child, what: String) -> io::Result<Self> {
+        let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
         let lines = Arc::new(Lines::default());
         let outputs: [Option<Box<dyn Read + Send>>; 2] =
             [child.stdout.take().map(|s| Box::new(s) as _), child.stderr.take().map(|s| Box::new(s) as _)];
         for output in outputs.into_iter().flatten() {
-            lines.lock().open += 1;
-            let lines = Arc::clone(&lines);
-            thread::spawn(move || lines.collect(output));
+            lines.in_background(move |lines| lines.collect(output));
         }
-        Self { child, what, lines }
+        // At once and whatever else goes on: a lab cannot end before its last process has been reaped.
+        lines.in_background(move |_| drop(child.wait()));
+        Ok(Self { handle, what, lines })
     }
 
     /// Waits for a line, past ones included, on either output.
@@ -91,34 +95,46 @@ impl Process {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<(), LabError> {
-        let pid = Pid::from_child(&self.child);
-        let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| pidfd_send_signal(fd, signal));
-        sent.map_err(|e| LabError::system(&self.what)(e.into()))
+        pidfd_send_signal(&self.handle, signal).map_err(|e| LabError::system(&self.what)(e.into()))
     }
 
     /// Ends it in an orderly way, and returns all that it printed.
-    pub fn stop(mut self) -> Result<Vec<Line>, LabError> {
+    pub fn stop(self) -> Result<Vec<Line>, LabError> {
         self.signal(Signal::INT)?;
-        self.child.wait().map_err(LabError::system(&self.what))?;
-        let mut state = self.lines.lock();
-        while state.open > 0 {
-            state = self.lines.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        Ok(state.all.iter().cloned().collect())
+        self.lines.wait_closed();
+        Ok(self.lines())
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = pidfd_send_signal(&self.handle, Signal::KILL);
+        self.lines.wait_closed();
     }
 }
 
 impl Lines {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs something that counts as open until it returns.
+    fn in_background(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) {
+        self.lock().open += 1;
+        let lines = Arc::clone(self);
+        thread::spawn(move || {
+            work(&lines);
+            lines.lock().open -= 1;
+            lines.changed.notify_all();
+        });
+    }
+
+    fn wait_closed(&self) {
+        let mut state = self.lock();
+        while state.open > 0 {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn collect(&self, output: impl Read) {
@@ -128,7 +144,5 @@ impl Lines {
             self.lock().all.push_back(line);
             self.changed.notify_all();
         }
-        self.lock().open -= 1;
-        self.changed.notify_all();
     }
 }

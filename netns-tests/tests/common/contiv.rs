@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use super::{address, prefix};
 use ipnet::IpNet;
 use petiole_netns_tests::{Container, Kernel, Lab, LabError, Node, Place, holds, wait_until};
 
@@ -61,15 +62,14 @@ pub(crate) fn tables_of_the_leafs(lab: &Lab, web: &Addresses) -> Result<(), LabE
         assert_eq!(route["nexthops"][0]["ip"], next_hop, "{} to {prefix}: {route:#}", leaf.name());
         wait_until(&format!("route to {prefix} in the kernel of {}", leaf.name()), PATIENCE, || {
             let route = leaf.route_to(prefix).map_err(|e| e.to_string())?;
-            let right =
-                route.protocol == "bgp" && route.gateways() == [kernel_next_hop.parse::<IpAddr>().unwrap()];
+            let right = route.protocol == "bgp" && route.gateways() == [address(kernel_next_hop)];
             holds(right, format!("{route:?}"))
         })?;
         wait_until(&format!("route to {} in the kernel of {}", addresses[1], leaf.name()), PATIENCE, || {
             leaf.route_to(IpNet::from(addresses[1]))
         })?;
     }
-    let by_ospf = selected(leaf1, "60.1.1.0/24".parse().unwrap())?;
+    let by_ospf = selected(leaf1, prefix("60.1.1.0/24"))?;
     assert_eq!((&by_ospf["protocol"], &by_ospf["distance"]), (&"ospf".into(), &110.into()));
     Ok(())
 }
@@ -78,12 +78,12 @@ pub(crate) fn tables_of_the_leafs(lab: &Lab, web: &Addresses) -> Result<(), LabE
 pub(crate) fn everything_is_reachable(lab: &Lab, web: &Addresses) -> Result<(), LabError> {
     let web1 = lab.node("host1").container("web1");
     // host1, leaf1, leaf2, host2 on the way back from web2; leaf1, host1 from the leaf, which starts at 255.
-    for (to, ttl) in [(web.web2[0], 60), (web.web2[1], 60), ("80.1.1.2".parse().unwrap(), 253)] {
+    for (to, ttl) in [(web.web2[0], 60), (web.web2[1], 60), (address("80.1.1.2"), 253)] {
         answers(&web1, to)?;
         let ping = web1.ping(to, 20)?;
         assert!(ping.is_complete() && ping.ttl == Some(ttl), "web1 to {to}: {ping:?}");
     }
-    answers(&web1, "2001:db8:80::2".parse().unwrap())
+    answers(&web1, address("2001:db8:80::2"))
 }
 
 /// Waits until a ping is answered: neighbour discovery and a leaf's dataplane come after its table.

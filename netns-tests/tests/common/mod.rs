@@ -5,8 +5,12 @@
 
 pub(crate) mod contiv;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
+use ipnet::IpNet;
 use petiole_netns_tests::{Requirement, Topology};
 
 /// Labs of plain machines.
@@ -34,4 +38,14 @@ pub(crate) fn parse(text: &str, folder: &Path) -> Topology {
 /// The `lab` program.
 pub(crate) fn lab_program() -> PathBuf {
     env!("CARGO_BIN_EXE_lab").into()
+}
+
+/// An address that a test has written down.
+pub(crate) fn address(text: &str) -> IpAddr {
+    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+/// A prefix that a test has written down.
+pub(crate) fn prefix(text: &str) -> IpNet {
+    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }

@@ -28,11 +28,11 @@ pub(crate) fn check(file: &Path) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn up(up: Up) -> Done {
+pub(crate) fn up(up: &Up) -> Done {
     let topology = Topology::load(&up.file)?;
     let name = topology.name.clone();
     let reserved = state::reserve(&name)?;
-    let lab = builder(topology, &up).detached().up()?;
+    let lab = builder(topology, up).detached().up()?;
     reserved.fill(&lab, &up.file)?;
     println!("{name} is up:");
     for node in lab.nodes() {
@@ -57,11 +57,11 @@ pub(crate) fn down(name: Option<String>) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn list() -> Done {
+pub(crate) fn list() -> ExitCode {
     for state in state::all() {
         println!("{:16} {}", state.name, state.file.display());
     }
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 pub(crate) fn exec(name: Option<String>, place: &str, words: &[String]) -> Done {
@@ -105,12 +105,12 @@ pub(crate) fn dump(name: Option<String>) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn run(up: Up, command: &[OsString]) -> Done {
+pub(crate) fn run(up: &Up, command: &[OsString]) -> Done {
     let topology = Topology::load(&up.file)?;
     // Of its own name, so that it meets neither a lab of the same topology nor another run.
     let name = format!("{}-{}", topology.name, std::process::id());
     let reserved = state::reserve(&name)?;
-    let lab = builder(topology, &up).up()?;
+    let lab = builder(topology, up).up()?;
     reserved.fill(&lab, &up.file)?;
     interrupts_are_the_childs();
     let state = state::find(Some(name.clone()));

@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const FAR_SIDE: &str = "80.1.1.2";
 
 /// Runs it; the exit code tells whether everything was as it should be.
-pub(crate) fn demo(up: Up) -> Result<ExitCode, LabError> {
+pub(crate) fn demo(up: &Up) -> Result<ExitCode, LabError> {
     let start = Instant::now();
-    let lab = builder(Topology::load(&up.file)?, &up).up()?;
+    let lab = builder(Topology::load(&up.file)?, up).up()?;
     let shown = show(&lab);
     if let Err(error) = &shown {
         eprintln!("{}\nlab: {error}", dump(&lab));

@@ -86,14 +86,14 @@ fn main() -> ExitCode {
     }
     let done = match Cli::parse().command {
         Command::Check { file } => commands::check(&file),
-        Command::Up(up) => commands::up(up),
+        Command::Up(up) => commands::up(&up),
         Command::Down(which) => commands::down(which.lab),
-        Command::List => commands::list(),
+        Command::List => Ok(commands::list()),
         Command::Exec { which, place, command } => commands::exec(which.lab, &place, &command),
         Command::Logs { which, node } => commands::logs(which.lab, &node),
         Command::Dump(which) => commands::dump(which.lab),
-        Command::Run { up, command } => commands::run(up, &command),
-        Command::Demo(up) => demo::demo(up),
+        Command::Run { up, command } => commands::run(&up, &command),
+        Command::Demo(up) => demo::demo(&up),
     };
     done.unwrap_or_else(|error| {
         eprintln!("lab: {error}");

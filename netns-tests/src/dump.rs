@@ -18,8 +18,8 @@ fn questions(role: Role) -> &'static [&'static str] {
             "petiole show neighbors",
             "petiole show endpoints",
             "petiole show routes",
-            "petiole show advertised",
             "petiole show fib",
+            "ls -l /run/netns",
         ],
         Role::Frr => &[
             "vtysh -c 'show bgp summary'",

@@ -208,6 +208,12 @@ impl Lab {
         })
     }
 
+    /// The root folder of a node, as a path of this process.
+    pub(crate) fn root_of(&self, node: &crate::topology::Node) -> PathBuf {
+        let init = self.inside.get(&node.name).map_or(0, |inside| inside.init);
+        self.init.path(&format!("/proc/{init}/root"))
+    }
+
     /// The folder that init keeps for a node, as a path of this process.
     pub(crate) fn folder_of(&self, node: &crate::topology::Node) -> PathBuf {
         self.init.path(NODES).join(&node.name)

@@ -80,6 +80,12 @@ impl<'a> Node<'a> {
         self.write_file(path, &text)
     }
 
+    /// A path in the node as this process can use it while the lab is up. An absolute symbolic link on the way would
+    /// lead out of the node: [`Node::read_file`] and [`Node::write_file`] have no such trap.
+    pub fn seen_from_outside(&self, path: &str) -> PathBuf {
+        self.lab.root_of(self.spec).join(path.trim_start_matches('/'))
+    }
+
     /// The folder of the logs of the node's programs, readable from outside while the lab is up.
     pub fn logs(&self) -> PathBuf {
         self.lab.folder_of(self.spec).join("log")

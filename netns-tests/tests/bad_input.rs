@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, os::unix::net::UnixListener, time::Duration};
 
 use common::{PETIOLE_LAB, address};
 use ipnet::IpNet;
@@ -238,9 +238,7 @@ fn a_socket_that_is_in_use_is_not_taken_over() -> Result<(), LabError> {
     let lab = pair()?.defer("host").up()?;
     let host = lab.node("host");
     host.run("mkdir -p /run/petiole")?;
-    let listener = "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind(\"/run/petiole/petiole.sock\"); s.listen(); print(\"listening\", flush=True); time.sleep(1000)";
-    let other = host.spawn(&format!("python3 -c '{listener}'"))?;
-    other.wait_for_line(PATIENCE, |line| line == "listening")?;
+    let other = UnixListener::bind(host.seen_from_outside("/run/petiole/petiole.sock")).unwrap();
     let run = host.output(&format!("petiole run --config {CONFIG}"))?;
     assert_eq!(run.status.code(), Some(1), "{run:?}");
     assert!(run.stderr.contains("/run/petiole/petiole.sock"), "{}", run.stderr);

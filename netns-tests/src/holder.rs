@@ -57,8 +57,8 @@ pub(crate) struct NodeRequest {
     pub(crate) name: String,
     pub(crate) binds: Vec<Bind>,
     pub(crate) sysctls: Vec<(String, String)>,
-    /// Programs that are not in the system's own folders: seen in the node under `/run/lab/bin`.
-    pub(crate) programs: Vec<PathBuf>,
+    /// Programs that are not in the system's own folders, and the names that they have in `/run/lab/bin` of the node.
+    pub(crate) programs: Vec<(String, PathBuf)>,
 }
 
 /// What the holder answers, one line of JSON on its standard output.

@@ -104,10 +104,9 @@ impl Builder {
             name: node.name.clone(),
             binds: node.binds.clone(),
             sysctls: node.sysctls.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            programs: if node.role == Role::Petiole {
-                petiole.clone().into_iter().collect()
-            } else {
-                Vec::new()
+            programs: match (&petiole, node.role) {
+                (Some(program), Role::Petiole) => vec![("petiole".to_owned(), program.clone())],
+                _ => Vec::new(),
             },
         });
         let request = Request { nodes: nodes.collect() };

@@ -68,8 +68,8 @@ fn prepare_run(node: &NodeRequest, folder: &Path) -> io::Result<PathBuf> {
         chown(run.join("frr"), Some(frr.uid()), Some(frr.gid()))?;
     }
     mount_bind(folder.join("log"), run.join("lab/log"))?;
-    for program in &node.programs {
-        let target = run.join("lab/bin").join(program.file_name().unwrap_or_default());
+    for (name, program) in &node.programs {
+        let target = run.join("lab/bin").join(name);
         fs::write(&target, "")?;
         mount_bind(program, &target)?;
     }

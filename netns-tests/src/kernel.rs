@@ -20,7 +20,7 @@ pub struct KernelRoute {
     pub source: Option<IpAddr>,
     /// Identifier of the nexthop object that it refers to.
     pub nexthop: Option<u32>,
-    /// Where through, in the kernel's order.
+    /// Where through, in the kernel's order; empty for blackholes.
     pub via: Vec<Via>,
 }
 
@@ -29,7 +29,7 @@ pub struct KernelRoute {
 pub struct Via {
     /// The neighbour; none: on the link.
     pub gateway: Option<IpAddr>,
-    /// The interface; none for blackholes.
+    /// The interface.
     pub interface: Option<String>,
 }
 
@@ -52,7 +52,9 @@ pub trait Kernel: Place {
     fn routes(&self, ipv6: bool) -> Result<Vec<KernelRoute>, LabError> {
         let line = if ipv6 { "ip -6 -j route show table main" } else { "ip -j route show table main" };
         let answer = self.json(line)?;
-        Ok(answer.as_array().into_iter().flatten().filter_map(|route| parse(route, ipv6)).collect())
+        let mut routes: Vec<_> = array(&answer).iter().filter_map(|route| parse(route, ipv6)).collect();
+        self.resolve(&mut routes)?;
+        Ok(routes)
     }
 
     /// The routes to exactly this prefix, best metric first.
@@ -60,8 +62,8 @@ pub trait Kernel: Place {
         let family = if prefix.addr().is_ipv6() { "-6 " } else { "" };
         let answer = self.json(&format!("ip {family}-j route show table main exact {prefix}"))?;
         let ipv6 = prefix.addr().is_ipv6();
-        let mut routes: Vec<_> =
-            answer.as_array().into_iter().flatten().filter_map(|r| parse(r, ipv6)).collect();
+        let mut routes: Vec<_> = array(&answer).iter().filter_map(|r| parse(r, ipv6)).collect();
+        self.resolve(&mut routes)?;
         routes.sort_by_key(|route| route.metric);
         Ok(routes)
     }
@@ -71,6 +73,21 @@ pub trait Kernel: Place {
         self.routes_to(prefix)?.into_iter().next().ok_or_else(|| {
             LabError::Missing(format!("{} has no route to {prefix} in its kernel table", self.label()))
         })
+    }
+
+    /// Fills in the next hops of routes that only name a nexthop object: with `net.ipv4.nexthop_compat_mode=0` the kernel
+    /// does not repeat them in each route.
+    #[doc(hidden)]
+    fn resolve(&self, routes: &mut [KernelRoute]) -> Result<(), LabError> {
+        let unresolved = |route: &&mut KernelRoute| route.nexthop.is_some() && route.via.is_empty();
+        if !routes.iter_mut().any(|route| unresolved(&route)) {
+            return Ok(());
+        }
+        let objects = self.json("ip -j nexthop show")?;
+        for route in routes.iter_mut().filter(unresolved) {
+            route.via = members(&objects, route.nexthop);
+        }
+        Ok(())
     }
 
     /// Starts a log of changes. `objects` as for `ip monitor`: `route`, `nexthop`, `link`, `neigh` …
@@ -98,8 +115,8 @@ fn parse(route: &Value, ipv6: bool) -> Option<KernelRoute> {
         text => IpNet::from(text.parse::<IpAddr>().ok()?),
     };
     let hops = match route["nexthops"].as_array() {
-        Some(hops) => hops.iter().map(via).collect(),
-        None => vec![via(route)],
+        Some(hops) => hops.iter().filter_map(via).collect(),
+        None => Vec::from_iter(via(route)),
     };
     Some(KernelRoute {
         prefix,
@@ -111,10 +128,29 @@ fn parse(route: &Value, ipv6: bool) -> Option<KernelRoute> {
     })
 }
 
-fn via(hop: &Value) -> Via {
+/// The next hops of a nexthop object, or of the objects of a group.
+fn members(objects: &Value, id: Option<u32>) -> Vec<Via> {
+    let find = |id: &Value| array(objects).iter().find(|object| object["id"] == *id);
+    let Some(object) = find(&id.into()) else { return Vec::new() };
+    match object["group"].as_array() {
+        Some(group) => group.iter().filter_map(|member| via(find(&member["id"])?)).collect(),
+        None => Vec::from_iter(via(object)),
+    }
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// `None` if there is neither a gateway nor an interface.
+fn via(hop: &Value) -> Option<Via> {
     // An IPv4 route through an IPv6 neighbour has `via` with a family instead of `gateway`.
     let gateway = hop["gateway"].as_str().or_else(|| hop["via"]["host"].as_str());
-    Via { gateway: gateway.and_then(|g| g.parse().ok()), interface: hop["dev"].as_str().map(str::to_owned) }
+    let via = Via {
+        gateway: gateway.and_then(|g| g.parse().ok()),
+        interface: hop["dev"].as_str().map(str::to_owned),
+    };
+    (via.gateway.is_some() || via.interface.is_some()).then_some(via)
 }
 
 #[cfg(test)]
@@ -130,6 +166,19 @@ mod tests {
         let route = parse(&route, false).unwrap();
         assert_eq!(route.gateways(), ["192.0.2.1", "192.0.2.2"].map(|a| a.parse::<IpAddr>().unwrap()));
         assert_eq!((route.nexthop, route.metric, route.protocol.as_str()), (Some(7), 20, "bgp"));
+    }
+
+    #[test]
+    fn a_route_that_only_names_a_group_goes_where_its_members_do() {
+        let objects = json!([{"id": 1, "gateway": "192.0.2.1", "dev": "eth1"}, {"id": 2, "gateway": "192.0.2.2", "dev": "eth2"},
+            {"id": 7, "group": [{"id": 2}, {"id": 1}]}, {"id": 8, "blackhole": true}]);
+        let route = parse(&json!({"dst": "203.0.113.0/24", "nhid": 7}), false).unwrap();
+        assert!(route.via.is_empty());
+        let interfaces =
+            |id| members(&objects, Some(id)).into_iter().filter_map(|v| v.interface).collect::<Vec<_>>();
+        assert_eq!(interfaces(7), ["eth2", "eth1"]);
+        assert_eq!(interfaces(1), ["eth1"]);
+        assert!(interfaces(8).is_empty() && interfaces(9).is_empty());
     }
 
     #[test]

@@ -41,12 +41,12 @@ fn works(lab: &Lab) -> Result<(), LabError> {
     Ok(())
 }
 
-/// When the leaf's session with the host came up: another one would have another time.
+/// Which session with the host the leaf is in, by their number; the present one is up.
 fn session_of(leaf: Node<'_>) -> Result<String, LabError> {
     let all = leaf.frr().show_json("show bgp neighbors")?;
     let row = &all["10.0.1.1"];
     assert_eq!(row["bgpState"], "Established");
-    Ok(format!("{} {}", row["connectionsEstablished"], row["bgpTimerUpEstablishedEpoch"]))
+    Ok(row["connectionsEstablished"].to_string())
 }
 
 /// One mistake in the file: what is written instead of what, and what the message must say.

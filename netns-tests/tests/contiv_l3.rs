@@ -114,7 +114,7 @@ fn a_wrong_neighbor_corrected_by_reload_comes_up() -> Result<(), LabError> {
     assert_ne!(host.petiole().session("leaf1")?, "established");
     assert!(leaf.routes_to(IpNet::from(web1[0]))?.is_empty());
     let up_before =
-        leaf.frr().show_json("show bgp neighbors")?["2001:db8:50::1"]["bgpTimerUpEstablishedEpoch"].clone();
+        leaf.frr().show_json("show bgp neighbors")?["2001:db8:50::1"]["connectionsEstablished"].clone();
 
     host.petiole().edit_config(&[("\"50.1.1.9\"", "\"50.1.1.2\"")])?;
     host.petiole().reload()?;
@@ -122,7 +122,7 @@ fn a_wrong_neighbor_corrected_by_reload_comes_up() -> Result<(), LabError> {
     contiv::route_of_as_65002(leaf, web1[0], 20)?;
     leaf.route_to(IpNet::from(web1[0]))?;
     let up_after =
-        leaf.frr().show_json("show bgp neighbors")?["2001:db8:50::1"]["bgpTimerUpEstablishedEpoch"].clone();
+        leaf.frr().show_json("show bgp neighbors")?["2001:db8:50::1"]["connectionsEstablished"].clone();
     assert_eq!(up_before, up_after, "the session that was right is untouched");
     lab.down()
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use petiole_netns_tests::{Kernel, Lab, LabError, Node, Place, Topology, dump, holds, wait_until};
+use petiole_netns_tests::{Container, Kernel, Lab, LabError, Node, Place, Topology, dump, holds, wait_until};
 
 use crate::{Up, commands::builder};
 
@@ -35,52 +35,45 @@ fn show(lab: &Lab) -> Result<(), LabError> {
     let hosts = ["host1", "host2"].map(|name| lab.node(name));
     let leafs = ["leaf1", "leaf2"].map(|name| lab.node(name));
 
-    title("The hosts peer with their leafs");
     for (host, leaf) in hosts.iter().zip(["leaf1", "leaf2"]) {
         host.petiole().wait_established(leaf)?;
         host.petiole().wait_established(&format!("{leaf}-v6"))?;
-        command(host, "petiole show neighbors")?;
     }
     for leaf in leafs {
         for neighbor in sessions_of(leaf) {
             leaf.frr().wait_established(neighbor)?;
         }
     }
-    let command_line = "vtysh -c 'show bgp ipv4 unicast summary'";
-    println!("\nleaf1$ {command_line}");
-    let summary = leafs[0].run(command_line)?;
-    summary.lines().filter(|l| !l.trim().is_empty()).skip(3).for_each(|line| println!("  {line}"));
-
-    title("Each container is a /32 and a /128 on the leafs");
     let containers = [hosts[0].container("web1"), hosts[1].container("web2")];
-    let mut addresses = Vec::new();
-    for container in &containers {
-        let both = wait_until(&format!("addresses of {}", container.name()), PATIENCE, || {
-            let all = container.addresses("eth0").map_err(|e| e.to_string())?;
-            let v4 = all.iter().copied().find(IpAddr::is_ipv4).ok_or("no IPv4 address")?;
-            let v6 = all.iter().copied().find(IpAddr::is_ipv6).ok_or("no IPv6 address")?;
-            Ok::<_, String>([v4, v6])
-        })?;
-        command(
-            &hosts[addresses.len()],
-            &format!("ip netns exec {} ip -br address show eth0", container.name()),
-        )?;
-        addresses.push(both);
-    }
+    let addresses = [addresses_of(&containers[0])?, addresses_of(&containers[1])?];
     // Where each leaf must send a container's traffic, and how it must know.
-    let expected = [
+    for (leaf, container, next_hop, distance) in [
         ("leaf1", 0, "50.1.1.1", 20),
         ("leaf1", 1, "60.1.1.3", 200),
         ("leaf2", 1, "60.1.1.3", 20),
         ("leaf2", 0, "50.1.1.1", 200),
-    ];
-    for (leaf, container, next_hop, distance) in expected {
-        expect_on_leaf(lab.node(leaf), IpNet::from(addresses[container][0]), Some(next_hop), distance)?;
-        expect_on_leaf(lab.node(leaf), IpNet::from(addresses[container][1]), None, distance)?;
+    ] {
+        let [v4, v6] = addresses[container].map(IpNet::from);
+        expect_on_leaf(lab.node(leaf), v4, Some(next_hop), distance)?;
+        expect_on_leaf(lab.node(leaf), v6, None, distance)?;
     }
-    command(&leafs[0], "vtysh -c 'show ip route 192.168.1.0/24 longer-prefixes'")?;
-    command(&leafs[0], "ip route show root 192.168.1.0/24")?;
-    command(&leafs[0], "ip -6 route show root 2001:db8:1::/64")?;
+
+    title("The hosts peer with their leafs");
+    for host in &hosts {
+        command(host, "petiole show neighbors", |_| true)?;
+    }
+    let rows = |line: &str| line.starts_with("Neighbor") || line.contains("host1") || line.contains("leaf2");
+    command(&leafs[0], "vtysh -c 'show bgp ipv4 unicast summary'", rows)?;
+
+    title("Each container is a /32 and a /128 on the leafs");
+    for (host, container) in hosts.iter().zip(&containers) {
+        command(host, &format!("ip netns exec {} ip -br address show eth0", container.name()), |_| true)?;
+    }
+    // Without FRR's legend.
+    let routes = |line: &str| line.contains(" via ");
+    command(&leafs[0], "vtysh -c 'show ip route 192.168.1.0/24 longer-prefixes'", routes)?;
+    command(&leafs[0], "ip route show root 192.168.1.0/24", |_| true)?;
+    command(&leafs[0], "ip -6 route show root 2001:db8:1::/64", |_| true)?;
 
     title("Containers reach each other, and the fabric");
     for to in [addresses[1][0], addresses[1][1], FAR_SIDE.parse().unwrap_or(addresses[1][0])] {
@@ -138,10 +131,20 @@ fn title(text: &str) {
     println!("\n== {text}");
 }
 
-/// Shows a command and what it prints.
-fn command(node: &Node<'_>, line: &str) -> Result<(), LabError> {
+/// The container's addresses, IPv4 and IPv6, when it has both.
+fn addresses_of(container: &Container<'_>) -> Result<[IpAddr; 2], LabError> {
+    wait_until(&format!("addresses of {}", container.name()), PATIENCE, || {
+        let all = container.addresses("eth0").map_err(|e| e.to_string())?;
+        let v4 = all.iter().copied().find(IpAddr::is_ipv4).ok_or("no IPv4 address")?;
+        let v6 = all.iter().copied().find(IpAddr::is_ipv6).ok_or("no IPv6 address")?;
+        Ok::<_, String>([v4, v6])
+    })
+}
+
+/// Shows a command, and those lines of what it prints that are to the point.
+fn command(node: &Node<'_>, line: &str, to_the_point: impl Fn(&str) -> bool) -> Result<(), LabError> {
     println!("\n{}$ {line}", node.name());
     let output = node.run(line)?;
-    output.lines().filter(|l| !l.trim().is_empty()).for_each(|line| println!("  {line}"));
+    output.lines().filter(|l| !l.trim().is_empty() && to_the_point(l)).for_each(|line| println!("  {line}"));
     Ok(())
 }

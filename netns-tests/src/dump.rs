@@ -14,13 +14,9 @@ const KERNEL: &[&str] =
 /// Questions by role.
 fn questions(role: Role) -> &'static [&'static str] {
     match role {
-        Role::Petiole => &[
-            "petiole show neighbors",
-            "petiole show endpoints",
-            "petiole show routes",
-            "petiole show fib",
-            "ls -l /run/netns",
-        ],
+        Role::Petiole => {
+            &["petiole show neighbors", "petiole show endpoints", "petiole show routes", "petiole show fib"]
+        }
         Role::Frr => &[
             "vtysh -c 'show bgp summary'",
             "vtysh -c 'show bgp ipv4 unicast'",
@@ -50,6 +46,11 @@ pub fn dump(lab: &Lab) -> String {
 fn dump_node(text: &mut String, node: Node<'_>) {
     for question in questions(node.spec().role).iter().chain(KERNEL) {
         show(text, &node, question);
+    }
+    if node.spec().role == Role::Petiole {
+        for name in node.petiole().neighbor_names() {
+            show(text, &node, &format!("petiole show advertised {name}"));
+        }
     }
     let containers = node.run("ls /run/netns").unwrap_or_default();
     for name in containers.split_whitespace() {

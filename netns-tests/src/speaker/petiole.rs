@@ -83,9 +83,16 @@ impl Petiole<'_> {
     /// One row of `petiole show neighbors --json`.
     pub fn neighbor(self, name: &str) -> Result<Value, LabError> {
         let answer = self.show("neighbors")?;
-        row(&answer, name).cloned().ok_or_else(|| {
+        rows(&answer).iter().find(|row| row["name"] == name).cloned().ok_or_else(|| {
             LabError::Missing(format!("{}: petiole shows no neighbour {name}: {answer}", self.0.label()))
         })
+    }
+
+    /// The neighbours' names; none when the daemon does not answer.
+    pub fn neighbor_names(self) -> Vec<String> {
+        let answer = self.show("neighbors").unwrap_or_default();
+        let names = rows(&answer).iter().filter_map(|row| row["name"].as_str());
+        names.map(str::to_owned).collect()
     }
 
     /// State of the session with the neighbour called `name`, in lower case: `established`, `idle` …
@@ -113,11 +120,11 @@ impl Petiole<'_> {
     }
 }
 
-/// The row with this name, in a table that is an array or an object with one array.
-fn row<'v>(answer: &'v Value, name: &str) -> Option<&'v Value> {
+/// The rows of a table that is an array, or an object with one array beside its version.
+fn rows(answer: &Value) -> &[Value] {
     let rows = match answer {
-        Value::Object(fields) => fields.values().find_map(Value::as_array)?,
-        other => other.as_array()?,
+        Value::Object(fields) => fields.values().find_map(Value::as_array),
+        other => other.as_array(),
     };
-    rows.iter().find(|row| row["name"] == name)
+    rows.map_or(&[], Vec::as_slice)
 }

@@ -84,7 +84,7 @@ impl Ord for Key {
     }
 }
 
-/// A value that containerlab takes as text, number or boolean alike.
+/// A value that containerlab takes as text or number alike.
 #[derive(Clone)]
 pub(super) struct Scalar(pub(super) String);
 
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Scalar {
             type Value = Scalar;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text, a number or a boolean")
+                f.write_str("text or a whole number")
             }
 
             fn visit_str<E: de::Error>(self, v: &str) -> Result<Scalar, E> {
@@ -107,10 +107,6 @@ impl<'de> Deserialize<'de> for Scalar {
             }
 
             fn visit_u64<E: de::Error>(self, v: u64) -> Result<Scalar, E> {
-                Ok(Scalar(v.to_string()))
-            }
-
-            fn visit_bool<E: de::Error>(self, v: bool) -> Result<Scalar, E> {
                 Ok(Scalar(v.to_string()))
             }
         }

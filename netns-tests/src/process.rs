@@ -98,7 +98,8 @@ impl Process {
         pidfd_send_signal(&self.handle, signal).map_err(|e| LabError::system(&self.what)(e.into()))
     }
 
-    /// Ends it in an orderly way, and returns all that it printed.
+    /// Ends it in an orderly way, and returns all that it printed. It may not have seen yet what happened a moment ago:
+    /// what must be there is waited for by [`Process::wait_for_line`] first.
     pub fn stop(self) -> Result<Vec<Line>, LabError> {
         self.signal(Signal::INT)?;
         self.lines.wait_closed();

@@ -28,6 +28,10 @@ pub(crate) struct Args {
     /// After so many seconds an announcement or a withdrawal that is not through has failed.
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
+    /// The sink delays its acknowledgements, as ordinary peers do (RFC 1122 section 4.2.3.2). A speaker that leaves
+    /// Nagle's algorithm on then waits up to 40 ms before its last, short segment, or does not, as luck has it.
+    #[arg(long)]
+    pub(crate) delayed_ack: bool,
     /// What `cargo bench` says to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,

@@ -7,18 +7,25 @@ use crate::{load::Load, speaker::Installed};
 /// What one run of a speaker gave.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
-    /// From the first UPDATE to the last distinct prefix at the sink.
-    pub(crate) announce: Duration,
-    /// The speaker's processor time for all announcements.
-    pub(crate) announce_cpu: Duration,
-    /// From the first UPDATE with withdrawals to the last one at the sink.
-    pub(crate) withdraw: Duration,
-    /// The speaker's processor time for all withdrawals.
-    pub(crate) withdraw_cpu: Duration,
+    /// Everything announced by every feeder.
+    pub(crate) announced: Phase,
+    /// And withdrawn.
+    pub(crate) withdrawn: Phase,
     /// Peak of its resident memory, in KiB.
     pub(crate) peak: u32,
     /// Announced and withdrawn prefixes that the sink received, repetitions included.
     pub(crate) traffic: (u64, u64),
+}
+
+/// What feeders said, until it had come out of the speaker. Times count from the first byte on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Phase {
+    /// Until the last distinct prefix was announced or withdrawn at the sink.
+    pub(crate) time: Duration,
+    /// Until the last change at the sink: a prefix can be announced there again when another feeder has a better route.
+    pub(crate) settled: Duration,
+    /// The speaker's processor time, until it was through with everything.
+    pub(crate) cpu: Duration,
 }
 
 /// A column of a table.
@@ -28,11 +35,12 @@ struct Column {
     value: fn(&Sample) -> f64,
 }
 
-const COLUMNS: [Column; 5] = [
-    Column { name: "announce s", digits: 3, value: |s| s.announce.as_secs_f64() },
-    Column { name: "CPU s", digits: 2, value: |s| s.announce_cpu.as_secs_f64() },
-    Column { name: "withdraw s", digits: 3, value: |s| s.withdraw.as_secs_f64() },
-    Column { name: "CPU s", digits: 2, value: |s| s.withdraw_cpu.as_secs_f64() },
+const COLUMNS: [Column; 6] = [
+    Column { name: "announce s", digits: 3, value: |s| s.announced.time.as_secs_f64() },
+    Column { name: "settled s", digits: 3, value: |s| s.announced.settled.as_secs_f64() },
+    Column { name: "CPU s", digits: 2, value: |s| s.announced.cpu.as_secs_f64() },
+    Column { name: "withdraw s", digits: 3, value: |s| s.withdrawn.time.as_secs_f64() },
+    Column { name: "CPU s", digits: 2, value: |s| s.withdrawn.cpu.as_secs_f64() },
     Column { name: "peak MiB", digits: 1, value: |s| f64::from(s.peak) / 1024.0 },
 ];
 
@@ -157,12 +165,13 @@ pub(crate) fn progress(load: &Load, speaker: &Installed, run: u32, result: &Resu
         Ok(sample) => {
             let (announced, withdrawn) = sample.traffic;
             eprintln!(
-                "{what}: announce {:.3} s (CPU {:.2}), withdraw {:.3} s (CPU {:.2}), peak {} KiB; \
+                "{what}: announce {:.3} s (settled {:.3}, CPU {:.2}), withdraw {:.3} s (CPU {:.2}), peak {} KiB; \
                  the sink was sent {announced} + {withdrawn}",
-                sample.announce.as_secs_f64(),
-                sample.announce_cpu.as_secs_f64(),
-                sample.withdraw.as_secs_f64(),
-                sample.withdraw_cpu.as_secs_f64(),
+                sample.announced.time.as_secs_f64(),
+                sample.announced.settled.as_secs_f64(),
+                sample.announced.cpu.as_secs_f64(),
+                sample.withdrawn.time.as_secs_f64(),
+                sample.withdrawn.cpu.as_secs_f64(),
                 sample.peak,
             );
         }

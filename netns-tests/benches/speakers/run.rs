@@ -10,7 +10,7 @@ use crate::{
     feeder::Feeder,
     host::{Host, peers},
     load::Load,
-    report::{self, Sample, Table},
+    report::{self, Phase, Sample, Table},
     session::Session,
     sink::Sink,
     speaker::Installed,
@@ -39,7 +39,7 @@ pub(crate) fn measure(args: &Args, speakers: &[Installed]) -> Result<bool, Strin
             let turn = (0..speakers.len()).map(|i| (i + run as usize) % speakers.len());
             for number in turn {
                 let Some(speaker) = speakers.get(number).filter(|s| s.kind.bears(load)) else { continue };
-                let result = once(speaker, load, &bytes, args.timeout());
+                let result = once(speaker, load, &bytes, args);
                 report::progress(load, speaker, run + 1, &result);
                 table.add(number, result.ok());
             }
@@ -68,12 +68,7 @@ impl Bytes {
 }
 
 /// One speaker under one load.
-fn once(
-    speaker: &Installed,
-    load: &'static Load,
-    bytes: &Bytes,
-    timeout: Duration,
-) -> Result<Sample, String> {
+fn once(speaker: &Installed, load: &'static Load, bytes: &Bytes, args: &Args) -> Result<Sample, String> {
     let peers = peers(load.feeders);
     let mut host = Host::start(speaker, &peers)?;
     let mut scene = || {
@@ -82,7 +77,7 @@ fn once(
         for peer in &peers {
             let session = Session::establish(peer, deadline, &mut || host.alive())?;
             if peer.is_sink {
-                sink = Some(Sink::new(session, load));
+                sink = Some(Sink::new(session, load, args.delayed_ack));
             } else {
                 feeders.push(Feeder::new(session)?);
             }
@@ -91,18 +86,18 @@ fn once(
         settle(sink, &host)?;
 
         let announcements: Vec<_> = bytes.announcements.iter().map(Vec::as_slice).collect();
-        let (announce, announce_cpu) =
-            phase(&mut feeders, &announcements, sink, load.prefixes, &host, timeout)?;
         let withdrawals = vec![bytes.withdrawals.as_slice(); feeders.len()];
-        let (withdraw, withdraw_cpu) = phase(&mut feeders, &withdrawals, sink, 0, &host, timeout)?;
+        let mut phase =
+            |bytes: &[&[u8]], count| phase(&mut feeders, bytes, sink, count, &host, args.timeout());
+        let announced = phase(&announcements, load.prefixes)?;
+        let withdrawn = phase(&withdrawals, 0)?;
         let traffic = sink.traffic();
-        Ok(Sample { announce, announce_cpu, withdraw, withdraw_cpu, peak: host.memory("VmHWM")?, traffic })
+        Ok(Sample { announced, withdrawn, peak: host.memory("VmHWM")?, traffic })
     };
     scene().map_err(|problem: String| format!("{problem}\n{}", host.log_tail()))
 }
 
-/// Lets every feeder send, and receives until `count` prefixes stand announced: how long that took from the first byte
-/// on, and the speaker's processor time until it was through with everything.
+/// Lets every feeder send, and receives until `count` prefixes stand announced and the speaker is through.
 fn phase(
     feeders: &mut [Feeder],
     bytes: &[&[u8]],
@@ -110,7 +105,7 @@ fn phase(
     count: u32,
     host: &Host,
     timeout: Duration,
-) -> Result<(Duration, Duration), String> {
+) -> Result<Phase, String> {
     let before = host.cpu()?;
     let start = Instant::now();
     let deadline = start + timeout;
@@ -132,7 +127,8 @@ fn phase(
     if left != count {
         return Err(format!("{left} prefixes at the sink in the end, where {count} were due"));
     }
-    Ok((end - start, host.cpu()?.saturating_sub(before)))
+    let settled = sink.last().unwrap_or(end).max(end) - start;
+    Ok(Phase { time: end - start, settled, cpu: host.cpu()?.saturating_sub(before) })
 }
 
 /// Waits until the speaker is through with what it has got.

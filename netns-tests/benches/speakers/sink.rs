@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::net::sockopt::set_tcp_quickack;
+
 use crate::{
     load::Load,
     message::{Update, kind, prefixes},
@@ -17,17 +19,19 @@ use crate::{
 pub(crate) struct Sink {
     session: Session,
     load: &'static Load,
+    delayed_ack: bool,
     present: Vec<bool>,
     count: u32,
     announcements: u64,
     withdrawals: u64,
+    last: Option<Instant>,
 }
 
 impl Sink {
-    /// Takes the session over.
-    pub(crate) fn new(session: Session, load: &'static Load) -> Self {
+    /// Takes the session over. Unless told `delayed_ack`, it acknowledges at once whatever comes.
+    pub(crate) fn new(session: Session, load: &'static Load, delayed_ack: bool) -> Self {
         let present = vec![false; load.prefixes as usize];
-        Self { session, load, present, count: 0, announcements: 0, withdrawals: 0 }
+        Self { session, load, delayed_ack, present, count: 0, announcements: 0, withdrawals: 0, last: None }
     }
 
     /// How many prefixes stand announced.
@@ -38,6 +42,11 @@ impl Sink {
     /// How many prefixes have been announced so far, and how many withdrawn, each as often as it was.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         (self.announcements, self.withdrawals)
+    }
+
+    /// When routes last came, announced or withdrawn.
+    pub(crate) fn last(&self) -> Option<Instant> {
+        self.last
     }
 
     /// Receives until so many prefixes stand announced, and returns when that was.
@@ -67,7 +76,7 @@ impl Sink {
         }
     }
 
-    /// Reads once, if something comes in time, and takes what it is into account. Whether an UPDATE was among it.
+    /// Reads once, if something comes in time, and takes what it is into account. Whether routes were among it.
     fn receive(&mut self, patience: Duration) -> Result<bool, String> {
         let Session { stream, frames } = &mut self.session;
         stream.set_read_timeout(Some(patience)).map_err(|e| format!("sink: {e}"))?;
@@ -77,17 +86,23 @@ impl Sink {
             }
             other => other.map_err(|e| format!("sink: {e}"))?,
         }
+        let now = Instant::now();
+        if !self.delayed_ack {
+            // Sends an acknowledgement that was put off. Has to be said again and again (tcp(7)).
+            set_tcp_quickack(&*stream, true).map_err(|e| format!("sink: {e}"))?;
+        }
         let mut updates = false;
         while let Some(message) = self.session.frames.next()? {
-            if message.kind == kind::UPDATE {
+            if message.kind != kind::UPDATE {
+                continue;
+            }
+            let update = Update::parse(message.body).ok_or("sink: malformed UPDATE")?;
+            let (announced, withdrawn) = tally(&update, self.load, &mut self.present, &mut self.count)?;
+            self.announcements += announced;
+            self.withdrawals += withdrawn;
+            if announced + withdrawn > 0 {
                 updates = true;
-                let update = Update::parse(message.body).ok_or("sink: malformed UPDATE")?;
-                tally(&update, self.load, &mut self.present, &mut self.count).map(
-                    |(announced, withdrawn)| {
-                        self.announcements += announced;
-                        self.withdrawals += withdrawn;
-                    },
-                )?;
+                self.last = Some(now);
             }
         }
         Ok(updates)

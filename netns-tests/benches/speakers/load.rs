@@ -86,18 +86,24 @@ impl Load {
         (length == self.length && index < self.prefixes).then_some(index)
     }
 
-    /// All that a feeder announces.
-    pub(crate) fn announcements(&self, feeder: &Peer) -> Vec<u8> {
+    /// All that a feeder announces. `shortest` holds, for each prefix, the hops of the shortest path that any feeder
+    /// announces, and is kept so; 0 is none yet.
+    pub(crate) fn announcements(&self, feeder: &Peer, shortest: &mut [u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut random = Random(u64::from(feeder.asn));
         let mut index = 0;
         while index < self.prefixes {
-            let attributes = Attributes::of(feeder, &mut random).encode();
+            let attributes = Attributes::of(feeder, &mut random);
+            let hops = attributes.path.len() as u8;
+            let attributes = attributes.encode();
             let room = MAX_MESSAGE - UPDATE_OVERHEAD - attributes.len();
             let until = match self.sharing {
                 Sharing::PerUpdate(count) => self.prefixes.min(index + count),
                 Sharing::All => self.prefixes,
             };
+            for best in shortest.get_mut(index as usize..until as usize).unwrap_or_default() {
+                *best = if *best == 0 { hops } else { hops.min(*best) };
+            }
             while index < until {
                 let nlri = self.run(&mut index, until, room);
                 update(&mut bytes, &[], &attributes, &nlri);

@@ -128,6 +128,8 @@ pub(crate) struct Update<'a> {
 pub(crate) struct Seen<'a> {
     /// The first AS of the path.
     pub(crate) first_as: Option<u32>,
+    /// How many AS numbers the path has, in its first segment.
+    pub(crate) hops: u8,
     /// NEXT_HOP, or the one in MP_REACH_NLRI.
     pub(crate) next_hop: Option<Ipv4Addr>,
     /// How many communities.
@@ -159,8 +161,12 @@ impl<'a> Update<'a> {
             };
             rest = next;
             match *code {
-                // The segment's type and length, then AS numbers.
-                attribute::AS_PATH => seen.first_as = value.get(2..).and_then(first_u32),
+                attribute::AS_PATH => {
+                    // The segment's type and length, then AS numbers.
+                    let [_, hops, path @ ..] = value else { return None };
+                    seen.hops = *hops;
+                    seen.first_as = first_u32(path);
+                }
                 attribute::NEXT_HOP => seen.next_hop = first_u32(value).map(Ipv4Addr::from_bits),
                 attribute::COMMUNITIES => seen.communities = value.len() / 4,
                 attribute::MP_REACH_NLRI => {

@@ -32,16 +32,18 @@ pub(crate) struct Phase {
 struct Column {
     name: &'static str,
     digits: usize,
+    /// Ratios to less than this say nothing.
+    least: f64,
     value: fn(&Sample) -> f64,
 }
 
 const COLUMNS: [Column; 6] = [
-    Column { name: "announce s", digits: 3, value: |s| s.announced.time.as_secs_f64() },
-    Column { name: "settled s", digits: 3, value: |s| s.announced.settled.as_secs_f64() },
-    Column { name: "CPU s", digits: 2, value: |s| s.announced.cpu.as_secs_f64() },
-    Column { name: "withdraw s", digits: 3, value: |s| s.withdrawn.time.as_secs_f64() },
-    Column { name: "CPU s", digits: 2, value: |s| s.withdrawn.cpu.as_secs_f64() },
-    Column { name: "peak MiB", digits: 1, value: |s| f64::from(s.peak) / 1024.0 },
+    Column { name: "announce s", digits: 3, least: 0.0, value: |s| s.announced.time.as_secs_f64() },
+    Column { name: "settled s", digits: 3, least: 0.0, value: |s| s.announced.settled.as_secs_f64() },
+    Column { name: "CPU s", digits: 2, least: 0.05, value: |s| s.announced.cpu.as_secs_f64() },
+    Column { name: "withdraw s", digits: 3, least: 0.0, value: |s| s.withdrawn.time.as_secs_f64() },
+    Column { name: "CPU s", digits: 2, least: 0.05, value: |s| s.withdrawn.cpu.as_secs_f64() },
+    Column { name: "peak MiB", digits: 1, least: 0.0, value: |s| f64::from(s.peak) / 1024.0 },
 ];
 
 /// A row's runs.
@@ -128,11 +130,13 @@ impl Line {
             return;
         }
         print!("  {:<24}", format!("petiole / {}", other.title));
-        for Column { value, .. } in COLUMNS {
+        for Column { value, least, .. } in COLUMNS {
             match (self.median(value), other.median(value)) {
-                // Less than the clock's step can be told from neither nothing nor twice as much.
-                (Some(ours), Some(theirs)) if theirs > 0.0 => {
-                    print!("{:>12}", format!("x {:.2}", ours / theirs));
+                // Of a few steps of the clock no ratio can be made.
+                (Some(ours), Some(theirs)) if theirs >= least && ours > 0.0 => {
+                    let ratio = ours / theirs;
+                    let digits = if ratio < 0.1 { 3 } else { 2 };
+                    print!("{:>12}", format!("x {ratio:.digits$}"));
                 }
                 _ => print!("{:>12}", "-"),
             }

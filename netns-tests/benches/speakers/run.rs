@@ -1,6 +1,7 @@
 //! The measurement: every speaker under every load, in turns.
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use crate::{
     host::{Host, peers},
     load::Load,
     report::{self, Phase, Sample, Table},
+    scene::Peer,
     session::Session,
     sink::Sink,
     speaker::Installed,
@@ -55,15 +57,16 @@ pub(crate) fn measure(args: &Args, speakers: &[Installed]) -> Result<bool, Strin
 struct Bytes {
     announcements: Vec<Vec<u8>>,
     withdrawals: Vec<u8>,
+    /// For each prefix, the hops of the best path among all of the announcements.
+    shortest: Vec<u8>,
 }
 
 impl Bytes {
     fn of(load: &Load) -> Self {
+        let mut shortest = vec![0; load.prefixes as usize];
         let feeders = peers(load.feeders).into_iter().filter(|peer| !peer.is_sink);
-        Self {
-            announcements: feeders.map(|feeder| load.announcements(&feeder)).collect(),
-            withdrawals: load.withdrawals(),
-        }
+        let announcements = feeders.map(|feeder| load.announcements(&feeder, &mut shortest)).collect();
+        Self { announcements, withdrawals: load.withdrawals(), shortest }
     }
 }
 
@@ -71,10 +74,24 @@ impl Bytes {
 fn once(speaker: &Installed, load: &'static Load, bytes: &Bytes, args: &Args) -> Result<Sample, String> {
     let peers = peers(load.feeders);
     let mut host = Host::start(speaker, &peers)?;
-    let mut scene = || {
+    let sample = Scene::set(&mut host, &peers, load, args).and_then(|mut scene| scene.play(bytes));
+    sample.map_err(|problem| format!("{problem}\n{}", host.log_tail()))
+}
+
+/// A running speaker with its sessions.
+struct Scene<'a> {
+    host: &'a Host,
+    feeders: Vec<Feeder>,
+    sink: Sink,
+    timeout: Duration,
+}
+
+impl<'a> Scene<'a> {
+    /// Brings the sessions up.
+    fn set(host: &'a mut Host, peers: &[Peer], load: &'static Load, args: &Args) -> Result<Self, String> {
         let deadline = Instant::now() + START;
         let (mut feeders, mut sink) = (Vec::new(), None);
-        for peer in &peers {
+        for peer in peers {
             let session = Session::establish(peer, deadline, &mut || host.alive())?;
             if peer.is_sink {
                 sink = Some(Sink::new(session, load, args.delayed_ack));
@@ -82,63 +99,62 @@ fn once(speaker: &Installed, load: &'static Load, bytes: &Bytes, args: &Args) ->
                 feeders.push(Feeder::new(session)?);
             }
         }
-        let sink = sink.as_mut().ok_or("no sink")?;
-        settle(sink, &host)?;
+        let sink = sink.ok_or("a scene without a sink")?;
+        Ok(Self { host, feeders, sink, timeout: args.timeout() })
+    }
 
+    /// Announces and withdraws everything.
+    fn play(&mut self, bytes: &Bytes) -> Result<Sample, String> {
+        self.settle(&[])?;
         let announcements: Vec<_> = bytes.announcements.iter().map(Vec::as_slice).collect();
-        let withdrawals = vec![bytes.withdrawals.as_slice(); feeders.len()];
-        let mut phase =
-            |bytes: &[&[u8]], count| phase(&mut feeders, bytes, sink, count, &host, args.timeout());
-        let announced = phase(&announcements, load.prefixes)?;
-        let withdrawn = phase(&withdrawals, 0)?;
-        let traffic = sink.traffic();
-        Ok(Sample { announced, withdrawn, peak: host.memory("VmHWM")?, traffic })
-    };
-    scene().map_err(|problem: String| format!("{problem}\n{}", host.log_tail()))
-}
-
-/// Lets every feeder send, and receives until `count` prefixes stand announced and the speaker is through.
-fn phase(
-    feeders: &mut [Feeder],
-    bytes: &[&[u8]],
-    sink: &mut Sink,
-    count: u32,
-    host: &Host,
-    timeout: Duration,
-) -> Result<Phase, String> {
-    let before = host.cpu()?;
-    let start = Instant::now();
-    let deadline = start + timeout;
-    let end = thread::scope(|scope| {
-        let sending: Vec<_> = feeders
-            .iter_mut()
-            .zip(bytes)
-            .map(|(feeder, bytes)| scope.spawn(|| feeder.send(bytes, deadline)))
-            .collect();
-        let end = sink.until(count, deadline);
-        // A feeder that failed is the cause of a sink that starved.
-        for feeder in sending {
-            feeder.join().unwrap_or_else(|_| Err("a feeder panicked".into()))?;
-        }
-        end
-    })?;
-    settle(sink, host)?;
-    let left = sink.count();
-    if left != count {
-        return Err(format!("{left} prefixes at the sink in the end, where {count} were due"));
+        let announced = self.phase(&announcements, &bytes.shortest)?;
+        let withdrawals = vec![bytes.withdrawals.as_slice(); self.feeders.len()];
+        let withdrawn = self.phase(&withdrawals, &[])?;
+        let (peak, traffic) = (self.host.memory("VmHWM")?, self.sink.traffic());
+        Ok(Sample { announced, withdrawn, peak, traffic })
     }
-    let settled = sink.last().unwrap_or(end).max(end) - start;
-    Ok(Phase { time: end - start, settled, cpu: host.cpu()?.saturating_sub(before) })
-}
 
-/// Waits until the speaker is through with what it has got.
-fn settle(sink: &mut Sink, host: &Host) -> Result<(), String> {
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        let before = host.cpu()?;
-        if sink.silent(QUIET)? && host.cpu()?.saturating_sub(before) <= IDLE {
-            break;
+    /// Lets every feeder send, and receives until that has come out of the speaker. In the end, the prefixes at the
+    /// sink are as many as there are in `shortest`, and their paths are those.
+    fn phase(&mut self, bytes: &[&[u8]], shortest: &[u8]) -> Result<Phase, String> {
+        let before = self.host.cpu()?;
+        let start = Instant::now();
+        let deadline = start + self.timeout;
+        let failed = AtomicBool::new(false);
+        let end = thread::scope(|scope| {
+            let mut sending = Vec::new();
+            for (feeder, bytes) in self.feeders.iter_mut().zip(bytes) {
+                sending.push(scope.spawn(|| {
+                    feeder.send(bytes, deadline).inspect_err(|_| failed.store(true, Ordering::Relaxed))
+                }));
+            }
+            let end = self.sink.until(shortest.len(), deadline, &failed);
+            // A feeder that failed is the cause of a sink that starved.
+            for feeder in sending {
+                feeder.join().unwrap_or_else(|_| Err("a feeder panicked".into()))?;
+            }
+            end
+        })?;
+        self.settle(shortest)?;
+        let settled = self.sink.last().unwrap_or(end).max(end) - start;
+        Ok(Phase { time: end - start, settled, cpu: self.host.cpu()?.saturating_sub(before) })
+    }
+
+    /// Waits until the speaker is through with what it has got, and makes sure that it has done right by it.
+    fn settle(&mut self, shortest: &[u8]) -> Result<(), String> {
+        let start = Instant::now();
+        loop {
+            let before = self.host.cpu()?;
+            let silent = self.sink.silent(QUIET)?;
+            let idle = self.host.cpu()?.saturating_sub(before) <= IDLE;
+            let patient = start.elapsed() < PATIENCE;
+            if silent && idle || !patient {
+                // Silence may be that before a timer's end, with better routes behind it.
+                match self.sink.compare(shortest) {
+                    Err(_) if patient => {}
+                    done => return done,
+                }
+            }
         }
     }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -14,14 +15,18 @@ use crate::{
     session::Session,
 };
 
+/// How often the sink looks up from an empty socket.
+const LOOK_UP: Duration = Duration::from_millis(500);
+
 /// The sink's session, and what has come out of it.
 #[derive(Debug)]
 pub(crate) struct Sink {
     session: Session,
     load: &'static Load,
     delayed_ack: bool,
-    present: Vec<bool>,
-    count: u32,
+    /// For each prefix the hops of its path; 0 when it is not announced.
+    hops: Vec<u8>,
+    count: usize,
     announcements: u64,
     withdrawals: u64,
     last: Option<Instant>,
@@ -30,18 +35,30 @@ pub(crate) struct Sink {
 impl Sink {
     /// Takes the session over. Unless told `delayed_ack`, it acknowledges at once whatever comes.
     pub(crate) fn new(session: Session, load: &'static Load, delayed_ack: bool) -> Self {
-        let present = vec![false; load.prefixes as usize];
-        Self { session, load, delayed_ack, present, count: 0, announcements: 0, withdrawals: 0, last: None }
-    }
-
-    /// How many prefixes stand announced.
-    pub(crate) fn count(&self) -> u32 {
-        self.count
+        let hops = vec![0; load.prefixes as usize];
+        Self { session, load, delayed_ack, hops, count: 0, announcements: 0, withdrawals: 0, last: None }
     }
 
     /// How many prefixes have been announced so far, and how many withdrawn, each as often as it was.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         (self.announcements, self.withdrawals)
+    }
+
+    /// Whether what stands announced is what has to: each prefix with a path of as many hops as `shortest` has for it,
+    /// and the speaker's own AS; no other prefix.
+    pub(crate) fn compare(&self, shortest: &[u8]) -> Result<(), String> {
+        if self.count != shortest.len() {
+            return Err(format!(
+                "{} prefixes at the sink in the end, where {} were due",
+                self.count,
+                shortest.len()
+            ));
+        }
+        let detours = self.hops.iter().zip(shortest).filter(|(hops, best)| **hops != **best + 1).count();
+        if detours > 0 {
+            return Err(format!("{detours} prefixes at the sink with another path than the shortest"));
+        }
+        Ok(())
     }
 
     /// When routes last came, announced or withdrawn.
@@ -50,16 +67,23 @@ impl Sink {
     }
 
     /// Receives until so many prefixes stand announced, and returns when that was.
-    pub(crate) fn until(&mut self, count: u32, deadline: Instant) -> Result<Instant, String> {
+    ///
+    /// Gives up at the deadline, and soon after `failed` says that there is nothing more to come.
+    pub(crate) fn until(
+        &mut self,
+        count: usize,
+        deadline: Instant,
+        failed: &AtomicBool,
+    ) -> Result<Instant, String> {
         loop {
             if self.count == count {
                 return Ok(Instant::now());
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || failed.load(Ordering::Relaxed) {
                 return Err(format!("timeout: {} prefixes at the sink where {count} were due", self.count));
             }
-            self.receive(left)?;
+            self.receive(left.min(LOOK_UP))?;
         }
     }
 
@@ -97,7 +121,7 @@ impl Sink {
                 continue;
             }
             let update = Update::parse(message.body).ok_or("sink: malformed UPDATE")?;
-            let (announced, withdrawn) = tally(&update, self.load, &mut self.present, &mut self.count)?;
+            let (announced, withdrawn) = tally(&update, self.load, &mut self.hops, &mut self.count)?;
             self.announcements += announced;
             self.withdrawals += withdrawn;
             if announced + withdrawn > 0 {
@@ -110,30 +134,28 @@ impl Sink {
 }
 
 /// Takes an UPDATE into account; returns how many prefixes it announces and withdraws.
-fn tally(
-    update: &Update<'_>,
-    load: &Load,
-    present: &mut [bool],
-    count: &mut u32,
-) -> Result<(u64, u64), String> {
-    let mut mark = |list: &[u8], state: bool| {
+fn tally(update: &Update<'_>, load: &Load, hops: &mut [u8], count: &mut usize) -> Result<(u64, u64), String> {
+    let mut mark = |list: &[u8], state: u8| {
         let mut length = 0;
         for prefix in prefixes(list) {
             let (address, bits) = prefix.ok_or("sink: malformed prefix")?;
-            let slot = load.index(address, bits).and_then(|index| present.get_mut(index as usize));
+            let slot = load.index(address, bits).and_then(|index| hops.get_mut(index as usize));
             let slot =
                 slot.ok_or_else(|| format!("sink: {address:#010x}/{bits} was announced by no feeder"))?;
-            if *slot != state {
-                *slot = state;
-                *count = if state { *count + 1 } else { *count - 1 };
+            match (*slot, state) {
+                (0, 1..) => *count += 1,
+                (1.., 0) => *count -= 1,
+                _ => {}
             }
+            *slot = state;
             length += 1;
         }
         Ok::<u64, String>(length)
     };
     let seen = update.seen().ok_or("sink: malformed attributes")?;
-    let withdrawn = mark(update.withdrawn, false)? + mark(seen.unreached, false)?;
-    let announced = mark(update.nlri, true)? + mark(seen.reached, true)?;
+    let withdrawn = mark(update.withdrawn, 0)? + mark(seen.unreached, 0)?;
+    // An empty path is none of a feeder's and is refused below.
+    let announced = mark(update.nlri, seen.hops.max(1))? + mark(seen.reached, seen.hops.max(1))?;
     // A speaker that saves itself the work of eBGP would be fast for nothing.
     let right =
         seen.first_as == Some(scene::ASN) && seen.next_hop == Some(scene::DRAIN.1) && seen.communities == 2;

@@ -226,9 +226,10 @@ impl Set {
             let kept = present.iter().filter(|community| !self.remove_communities.contains(community));
             attributes.set_communities(kept.chain(&self.add_communities).copied().collect());
         }
-        if !self.add_large_communities.is_empty() {
-            let all = attributes.large_communities().iter().chain(&self.add_large_communities);
-            attributes.set_large_communities(all.copied().collect());
+        if !self.remove_large_communities.is_empty() || !self.add_large_communities.is_empty() {
+            let present = attributes.large_communities().iter();
+            let kept = present.filter(|community| !self.remove_large_communities.contains(community));
+            attributes.set_large_communities(kept.chain(&self.add_large_communities).copied().collect());
         }
         if self.prepend > 0 {
             attributes.as_path_mut().prepend(prepend, self.prepend.into());

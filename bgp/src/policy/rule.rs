@@ -97,6 +97,8 @@ pub struct Set {
     pub remove_communities: Vec<Community>,
     /// Standard communities to add.
     pub add_communities: Vec<Community>,
+    /// Large communities to take away.
+    pub remove_large_communities: Vec<LargeCommunity>,
     /// Large communities to add.
     pub add_large_communities: Vec<LargeCommunity>,
     /// How often to prepend an AS number to the path, beyond what BGP itself does: on export our own, on import

@@ -125,6 +125,7 @@ fn set_replaces_then_removes_then_adds() {
         replace_communities: Some(vec![Community(1), Community(2)]),
         remove_communities: vec![Community(2), Community(3)],
         add_communities: vec![Community(3), Community(4)],
+        remove_large_communities: vec![LargeCommunity { global: 8, local1: 8, local2: 8 }],
         add_large_communities: vec![LargeCommunity { global: 9, local1: 9, local2: 9 }],
         prepend: 2,
     };
@@ -134,6 +135,7 @@ fn set_replaces_then_removes_then_adds() {
     };
     let mut before = route(&[1]);
     before.set_communities(vec![Community(8)]);
+    before.set_large_communities(vec![LargeCommunity { global: 8, local1: 8, local2: 8 }]);
     let after = policy.apply(rule, &before, 65000);
     assert_eq!(after.local_pref(), Some(200));
     assert_eq!(after.med(), Some(7));

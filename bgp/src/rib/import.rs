@@ -36,6 +36,8 @@ impl Import {
         if !peer.config.families.contains(P::FAMILY) {
             return;
         }
+        // What cannot be a unicast destination is ignored (RFC 4271 section 6.3).
+        let prefixes = prefixes.filter(|prefix| prefix.is_unicast());
         if is_looped(peer, shared.config.asn, shared.config.router_id, &attributes) {
             let count = refuse(loc_rib, shared, slot, prefixes);
             let received = &mut shared.peers.get_mut(slot).family_mut(P::FAMILY).received;

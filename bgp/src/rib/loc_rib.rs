@@ -25,6 +25,8 @@ pub(crate) struct LocRib<P: FamilyPrefix> {
     pub(crate) table: Table<P>,
     /// Destinations whose next hops the FIB has to look at.
     fib_dirty: IdSet,
+    /// Of these, those to be reported even if the next hops are the same: the FIB lost or changed what it made of them.
+    fib_again: IdSet,
     fib_cursor: u32,
     scratch: Scratch,
 }
@@ -146,6 +148,13 @@ impl<P: FamilyPrefix> LocRib<P> {
         }
     }
 
+    /// Reports all next hops to the FIB once more.
+    pub(crate) fn mark_fib_again(&mut self) {
+        let all = self.table.bound();
+        self.fib_dirty.insert_range(0, all);
+        self.fib_again.insert_range(0, all);
+    }
+
     /// The best usable path.
     fn elect(&mut self, shared: &Shared, id: u32) -> Option<u32> {
         let current = self.table.destination(id).best();
@@ -199,12 +208,13 @@ impl<P: FamilyPrefix> LocRib<P> {
             self.fib_cursor = id + 1;
             self.settle(shared, id);
             self.fib_dirty.remove(id);
+            let again = self.fib_again.remove(id);
             let Some(destination) = self.table.get(id) else { continue };
             let (prefix, before) = (destination.prefix, destination.fib);
             let now = self.next_hop_set(shared, id);
             // Both are counted; one of the two goes.
             shared.sets.release(before);
-            if now != before {
+            if now != before || (again && now != 0) {
                 self.table.destination_mut(id).fib = now;
                 self.table.drop_unused(id);
                 return Some((prefix.into(), shared.sets.get(now)));

@@ -408,6 +408,13 @@ impl Rib {
         }
     }
 
+    /// All next hops will be reported by [`Rib::next_fib_change`] once more: the way to them, or something else that
+    /// the FIB makes of them, has changed.
+    pub fn refeed_fib(&mut self) {
+        self.ipv4.mark_fib_again();
+        self.ipv6.mark_fib_again();
+    }
+
     /// Writes UPDATEs for a peer into `out`: until `budget` octets are there or nothing is left, in whole messages.
     /// Returns whether more is pending; that may be so even when nothing was written, because the number of routes
     /// looked at is bounded too.

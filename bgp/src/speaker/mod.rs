@@ -210,6 +210,16 @@ impl Speaker {
         self.rib.next_fib_change()
     }
 
+    /// [`Self::next_route_change`] will report all routes once more: what the kernel makes of their next hops has changed.
+    pub fn reinstall_routes(&mut self) {
+        self.rib.refeed_fib();
+    }
+
+    /// Whether every established peer has been sent all there is to send, as far as its socket has asked for it.
+    pub fn flushed(&self) -> bool {
+        !self.all().any(|peer| self.rib.has_pending(peer.id))
+    }
+
     /// The peer of that name.
     pub fn peer_id(&self, name: &str) -> Option<PeerId> {
         self.all().find(|peer| &*peer.name == name).map(|peer| peer.id)

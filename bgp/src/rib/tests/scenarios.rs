@@ -32,6 +32,17 @@ fn a_learned_route_goes_to_the_other_peers_and_the_kernel() {
 }
 
 #[test]
+fn a_prefix_that_cannot_be_a_unicast_destination_is_ignored() {
+    let mut world = World::new(1);
+    world.up(1, external(1));
+    let prefixes = [net("224.0.0.0/4"), net("239.1.2.3/32"), net(P)];
+    let outcome = world.announce(1, &prefixes, &route(&[65001], "10.0.0.1"));
+    assert_eq!(outcome.ipv4_accepted, 1);
+    world.settle();
+    assert_eq!(world.fib.keys().collect::<Vec<_>>(), [&net(P)]);
+}
+
+#[test]
 fn by_default_a_host_is_no_transit() {
     let mut world = World::new(1);
     world.up(1, external(1));

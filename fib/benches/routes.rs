@@ -119,6 +119,7 @@ fn compare(count: u32, v6: bool, by_id: bool) {
 
 /// Seconds. The kernel does its part on the thread that sends, so that a thread's processor time tells the cost even
 /// where other programs want the processors too.
+#[derive(Clone, Copy)]
 struct Cost {
     wall: f64,
     cpu: f64,

@@ -285,7 +285,7 @@ impl Raw {
                     IpAddr::V6(a) => a.octets().to_vec(),
                 };
                 attribute(1, &octets(prefix(*n, v6).addr()));
-                attribute(6, &Owner::METRIC.to_ne_bytes());
+                attribute(6, &(if v6 { Owner::METRIC6 } else { Owner::METRIC }).to_ne_bytes());
                 if create && by_id {
                     attribute(30, &FIRST_ID.to_ne_bytes());
                 } else if create {

@@ -42,6 +42,8 @@ impl FakeKernel {
             return;
         }
         self.set_up(ns, name, false, By::Us);
+        // What a link that is down may still have.
+        self.flush_neighbours(ns, name, |_| true);
         let addresses = self.addresses_of(ns, name);
         for address in addresses {
             self.remove_address(ns, name, address, By::Others);

@@ -144,7 +144,12 @@ impl Fib {
                 if let Some(cell) = self.objects.cell_mut(slot) {
                     cell.doubt = false;
                 }
-                self.wake(slot);
+                // If it failed before too, the dump alone is no reason to hope.
+                if self.failures.attempts(item) > 1 {
+                    self.mark(slot);
+                } else {
+                    self.wake(slot);
+                }
             }
             Item::Route(route) => {
                 self.routes.update(route, |c| c.set(mark::DOUBT, false));

@@ -67,6 +67,11 @@ impl Failures {
         }
     }
 
+    /// How many refusals in a row there were.
+    pub(super) fn attempts(&self, item: Item) -> u32 {
+        self.items.get(&item).map_or(0, |failure| failure.attempts)
+    }
+
     /// Those whose time has come.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Item> {
         let mut due = Vec::new();

@@ -112,7 +112,7 @@ impl Fib {
         }
     }
 
-    fn address_implies(&mut self, ns: Ns, link: &IfName, address: IpNet) {
+    pub(super) fn address_implies(&mut self, ns: Ns, link: &IfName, address: IpNet) {
         let mut last_v4 = matches!(address, IpNet::V4(_));
         let mut same_subnet = false;
         for slot in self.objects.hanging_on(&Support::Link(ns, link.clone())) {

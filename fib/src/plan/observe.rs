@@ -45,8 +45,8 @@ impl Fib {
     fn gone_unseen(&mut self, ns: Ns, concern: Concern) {
         for slot in self.objects.in_ns(ns) {
             let Some((key, cell)) = self.objects.get(slot) else { continue };
-            if concern_of(key) == Some(concern) && cell.actual.is_some() && !cell.seen {
-                self.set_actual(slot, None);
+            if concern_of(key) == Some(concern) && (cell.actual.is_some() || cell.doubt) && !cell.seen {
+                self.is_gone(slot);
             }
         }
         if ns == Ns::HOST && concern == Concern::Routes {
@@ -238,8 +238,16 @@ impl Fib {
             cell.reading = Reading::Answered;
             self.mark(slot);
         }
-        if self.objects.cell(slot).is_some_and(|c| c.actual.is_some()) {
+        self.is_gone(slot);
+    }
+
+    /// It is not there. Even if we did not know that it was, what the kernel takes away with it is gone too.
+    fn is_gone(&mut self, slot: u32) {
+        let Some((key, cell)) = self.objects.get(slot) else { return };
+        if cell.actual.is_some() {
             self.set_actual(slot, None);
+        } else if let Key::Address(ns, link, address) = key.clone() {
+            self.address_implies(ns, &link, address);
         }
     }
 

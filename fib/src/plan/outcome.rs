@@ -46,7 +46,7 @@ impl Fib {
                 }
                 _ => {
                     if let Some(slot) = self.objects.find(&key) {
-                        self.answered(slot, result, now);
+                        self.answered(slot, &result, now);
                     }
                 }
             }
@@ -54,29 +54,23 @@ impl Fib {
         std::mem::take(&mut self.notices)
     }
 
-    fn answered(&mut self, slot: u32, result: OpResult, now: Instant) {
+    fn answered(&mut self, slot: u32, result: &OpResult, now: Instant) {
         let settled = self.is_settled(slot);
-        let facts = self.objects.facts(slot);
         let leaving = self.objects.cell(slot).is_some_and(Cell::leaving);
-        let Some(flight) = self.objects.land(slot) else { return };
+        let Some(flight) = self.objects.cell(slot).and_then(|c| c.flights.front().cloned()) else { return };
         let follower = if flight.doing == Doing::Delete { self.land_follower(slot) } else { None };
-        if flight.void {
-            self.facts_changed(slot, facts);
-            self.mark(slot);
-            return;
+        // What is expected does not change by being confirmed: the flight ends after the outcome has been noted.
+        if result.is_ok() && !flight.void {
+            self.succeeded(slot, &flight, follower);
         }
-        match result {
-            Ok(()) => {
-                self.succeeded(slot, &flight, follower);
-                self.facts_changed(slot, facts);
+        let facts = self.objects.facts(slot);
+        self.objects.land(slot);
+        self.facts_changed(slot, facts);
+        if let (Err(error), false) = (result, flight.void) {
+            if let Some(pair) = follower {
+                self.mark(pair);
             }
-            Err(error) => {
-                self.facts_changed(slot, facts);
-                if let Some(pair) = follower {
-                    self.mark(pair);
-                }
-                self.refused(slot, &flight, &error, now);
-            }
+            self.refused(slot, &flight, error, now);
         }
         if let Some(tried) = &flight.outcome {
             // What it would have used, had it come about, may have waited for the outcome.
@@ -114,7 +108,7 @@ impl Fib {
         {
             // What the kernel has announced meanwhile may be newer than this answer. With more on its way, it is the
             // last answer that counts; and what already is as this one says, is not to be set back.
-            if !cell.flights.is_empty() || satisfies(&now.object, &new.object) {
+            if cell.flights.len() > 1 || satisfies(&now.object, &new.object) {
                 outcome.clone_from(&cell.actual);
             } else {
                 (new.carrier, new.index) = (now.carrier && link.up, now.index);
@@ -207,8 +201,8 @@ impl Fib {
         match (flight.doing, meaning(error)) {
             (Doing::Create, _) if !wanted => self.doubt(item, ns, concern),
             (Doing::Delete, Meaning::NotThere) => {
-                self.clear_failure(item);
-                self.set_actual(slot, None);
+                self.failed_again(item, error, now);
+                self.doubt(item, ns, concern);
             }
             (Doing::Change, Meaning::NotThere) => self.set_actual(slot, None),
             (_, Meaning::There) => {

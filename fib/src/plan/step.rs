@@ -139,6 +139,9 @@ impl Fib {
         if in_flight && !matches!(key, Key::Link(..)) {
             return Step::Busy;
         }
+        if cell.desired.is_none() && cell.actual.is_none() && !in_flight && !cell.doubt {
+            return Step::Clean;
+        }
         if cell.held || cell.doubt || !self.asking.is_ready(ns_of(key)) {
             return Step::Hold;
         }

@@ -283,6 +283,21 @@ fn a_source_that_moves_is_given_up_only_when_no_route_has_it_any_more() {
 }
 
 #[test]
+fn a_source_that_is_gone_is_waited_for() {
+    let mut world = World::new();
+    world.want_all(uplinks());
+    world.settle();
+    world.unwant(&Key::Address(Ns::HOST, link("lo"), net("10.0.0.1/32")));
+    world.settle();
+    world.done();
+    world.want_route_from("20.0.0.0/8", &[LEAF1], Some("10.0.0.1"));
+    world.settle();
+    assert_eq!(world.done(), "create nexthop 1885667328 via 50.1.1.2 on eth1\n");
+    assert_eq!(failures(&mut world), Vec::<String>::new());
+    assert!(world.fib.idle());
+}
+
+#[test]
 fn a_source_that_somebody_removes_takes_the_routes_and_all_comes_back() {
     let mut world = World::new();
     world.want_all(uplinks());

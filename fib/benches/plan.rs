@@ -31,7 +31,7 @@ fn main() {
     assert_eq!(fib.counters().routes_installed, ROUTES as usize);
     println!("{:<34} {:>9.1} MiB resident", "", resident() - before);
     report("want the same again", ROUTES, || {
-        (0..ROUTES).for_each(|n| fib.want_route(prefix(n), &both, None))
+        (0..ROUTES).for_each(|n| fib.want_route(prefix(n), &both, None));
     });
     report("plan of nothing", 1, || assert!(fib.plan(SLICE, now).is_empty()));
 

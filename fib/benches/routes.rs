@@ -119,6 +119,7 @@ fn compare(count: u32, v6: bool, by_id: bool) {
 
 /// Seconds. The kernel does its part on the thread that sends, so that a thread's processor time tells the cost even
 /// where other programs want the processors too.
+#[derive(Clone, Copy)]
 struct Cost {
     wall: f64,
     cpu: f64,
@@ -284,7 +285,7 @@ impl Raw {
                     IpAddr::V6(a) => a.octets().to_vec(),
                 };
                 attribute(1, &octets(prefix(*n, v6).addr()));
-                attribute(6, &Owner::METRIC.to_ne_bytes());
+                attribute(6, &(if v6 { Owner::METRIC6 } else { Owner::METRIC }).to_ne_bytes());
                 if create && by_id {
                     attribute(30, &FIRST_ID.to_ne_bytes());
                 } else if create {

@@ -15,8 +15,10 @@ use crate::model::{LinkState, NextHopId, Ns, Object, RouteKey};
 pub struct Owner {
     /// `rtm_protocol`, `nh_protocol`, `IFA_PROTO` and `NDA_PROTOCOL` of what we make.
     pub protocol: u8,
-    /// Metric (`RTA_PRIORITY`) of learned routes.
+    /// Metric (`RTA_PRIORITY`) of learned IPv4 routes.
     pub metric: u32,
+    /// The same for IPv6.
+    pub metric6: u32,
     /// Table of learned routes.
     pub table: u32,
     /// Ids of our nexthop objects.
@@ -38,6 +40,10 @@ impl Owner {
     /// 1024 networkd and IPv6's default. It is below 100 so that a default route learned from the fabric wins over
     /// one that DHCP left on a management port.
     pub const METRIC: u32 = 52;
+
+    /// In IPv6 the kernel's own connected routes have 256 (`IP6_RT_PRIO_ADDRCONF`), and must win over what the fabric
+    /// says about the same prefix; 1024 is what router advertisements and most programs use.
+    pub const METRIC6: u32 = 552;
 
     /// `RT_TABLE_MAIN`.
     pub const TABLE: u32 = 254;
@@ -84,12 +90,19 @@ impl Owner {
 
     /// Whether routes of this key are learned ones: in the host's namespace, our table and our metric.
     pub fn is_learned(&self, key: &RouteKey) -> bool {
-        key.ns == Ns::HOST && key.table == self.table && key.metric == self.metric
+        key.ns == Ns::HOST && key.table == self.table && key.metric == self.learned_metric(&key.prefix)
+    }
+
+    fn learned_metric(&self, prefix: &IpNet) -> u32 {
+        match prefix {
+            IpNet::V4(_) => self.metric,
+            IpNet::V6(_) => self.metric6,
+        }
     }
 
     /// The key of a learned route.
     pub fn route_key(&self, prefix: IpNet) -> RouteKey {
-        RouteKey { ns: Ns::HOST, table: self.table, prefix, metric: self.metric }
+        RouteKey { ns: Ns::HOST, table: self.table, prefix, metric: self.learned_metric(&prefix) }
     }
 }
 
@@ -98,6 +111,7 @@ impl Default for Owner {
         Self {
             protocol: Self::PROTOCOL,
             metric: Self::METRIC,
+            metric6: Self::METRIC6,
             table: Self::TABLE,
             next_hop_ids: Self::NEXT_HOP_IDS,
             alias_prefix: Self::ALIAS_PREFIX,

@@ -1,75 +1,56 @@
-//! The five message types (RFC 4271 section 4, RFC 2918, RFC 7313).
+//! The five message types (RFC 4271 section 4, RFC 2918): which decoder a message goes to.
 
-use std::net::Ipv4Addr;
+use super::header::{self, HEADER_LEN};
+use super::iana::{error_code, header_error, message_type, route_refresh_error};
+use super::{Notification, Open, RouteRefresh, Session, UnknownRouteRefresh, Update};
 
-use super::{Attributes, Capability, Family, FamilySet, Notification};
-
-/// What encoder and decoder must know of the session: the outcome of the OPEN exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// Both sides speak 4-octet AS numbers (RFC 6793).
-    pub four_octet_as: bool,
-    /// Both sides accept messages of up to 65,535 octets (RFC 8654).
-    pub extended_message: bool,
-    /// The peer is in another AS: LOCAL_PREF is ignored on receipt and never sent (RFC 4271 section 5.1.5).
-    pub external: bool,
-    /// The families that both sides announced (RFC 4760). NLRI of others is ignored.
-    pub families: FamilySet,
-    /// IPv4 unicast with an IPv6 next hop may be received (RFC 8950).
-    pub extended_next_hop: bool,
-}
-
-/// One message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+/// One message. Borrows the frame for the prefixes of an UPDATE.
+#[derive(Clone, Debug)]
+pub enum Message<'a> {
     /// RFC 4271 section 4.2.
     Open(Open),
     /// RFC 4271 section 4.3.
-    Update(Update),
+    Update(Update<'a>),
     /// RFC 4271 section 4.5.
     Notification(Notification),
     /// RFC 4271 section 4.4.
     Keepalive,
     /// RFC 2918, RFC 7313.
     RouteRefresh(RouteRefresh),
+    /// To be ignored.
+    UnknownRouteRefresh(UnknownRouteRefresh),
 }
 
-/// OPEN. `asn` is the real AS number, whether it came in the fixed field or in the capability.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Open {
-    /// The sender's AS number.
-    pub asn: u32,
-    /// Proposed hold time in seconds: 0 or at least 3.
-    pub hold_time: u16,
-    /// Any non-zero value (RFC 6286).
-    pub router_id: Ipv4Addr,
-    /// Capabilities in the order of the message.
-    pub capabilities: Vec<Capability>,
-}
+impl<'a> Message<'a> {
+    /// Decodes one message that [`frame`](super::frame) has found.
+    ///
+    /// An error is what to send before the session is closed. An UPDATE whose errors have milder consequences
+    /// (RFC 7606) is no error: it says itself what to do.
+    #[inline]
+    pub fn decode(frame: &'a [u8], session: &Session) -> Result<Self, Notification> {
+        let (kind, body) = header::split(frame, session.max_message_len())?;
+        Ok(match kind {
+            message_type::UPDATE => Self::Update(Update::decode(body, *session)?),
+            message_type::KEEPALIVE => Self::Keepalive,
+            message_type::OPEN => Self::Open(Open::decode(body)?),
+            message_type::NOTIFICATION => Self::Notification(Notification::decode(body)),
+            message_type::ROUTE_REFRESH => match <[u8; 4]>::try_from(body).map(RouteRefresh::decode) {
+                Ok(Ok(refresh)) => Self::RouteRefresh(refresh),
+                Ok(Err(unknown)) => Self::UnknownRouteRefresh(unknown),
+                Err(_) => {
+                    let subcode = route_refresh_error::INVALID_MESSAGE_LENGTH;
+                    return Err(Notification::new(error_code::ROUTE_REFRESH, subcode, frame));
+                }
+            },
+            _ => {
+                let subcode = header_error::BAD_MESSAGE_TYPE;
+                return Err(Notification::new(error_code::MESSAGE_HEADER, subcode, &[kind]));
+            }
+        })
+    }
 
-/// UPDATE. Placeholder of the skeleton: the codec decides how NLRI is held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Update {
-    /// The path attributes, when the message announces anything.
-    pub attributes: Option<Attributes>,
-}
-
-/// ROUTE-REFRESH.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RouteRefresh {
-    /// The family asked for or demarcated.
-    pub family: Family,
-    /// The message subtype.
-    pub kind: RouteRefreshKind,
-}
-
-/// ROUTE-REFRESH message subtypes (RFC 7313 section 3.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteRefreshKind {
-    /// Send me everything again.
-    Request,
-    /// Beginning of route refresh.
-    Begin,
-    /// End of route refresh.
-    End,
+    /// The IANA message type of `frame`, for a Finite State Machine Error's data.
+    pub fn type_of(frame: &[u8]) -> Option<u8> {
+        frame.get(HEADER_LEN - 1).copied()
+    }
 }

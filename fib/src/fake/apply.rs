@@ -176,7 +176,14 @@ impl FakeKernel {
     fn check_gateway(&self, ns: Ns, via: IpAddr, link: &IfName, onlink: bool) -> OpResult {
         let link_local = matches!(via, IpAddr::V6(a) if a.is_unicast_link_local());
         let covered = self.spaces.get(&ns).is_some_and(|space| {
-            space.addresses.iter().any(|(l, net, _)| l == link && net.contains(&via) && net.addr() != via)
+            let by_address =
+                |(l, net, _): &(IfName, IpNet, u8)| l == link && net.contains(&via) && net.addr() != via;
+            // A route out of the link makes a neighbour of what it covers.
+            let by_route = |(key, (route, _)): (&RouteKey, &(Route, u8))| {
+                let target = RouteTarget::Link { link: link.clone(), via: None };
+                route.target == target && key.prefix.contains(&via)
+            };
+            space.addresses.iter().any(by_address) || space.routes.iter().any(by_route)
         });
         if onlink || link_local || covered {
             return Ok(());

@@ -14,7 +14,14 @@ impl FakeKernel {
     /// A namespace appears, with `lo` in it, up.
     pub fn add_ns(&mut self, ns: Ns) {
         let mut space = Space::default();
-        for path in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+        let paths = [
+            "net/ipv4/ip_forward",
+            "net/ipv4/fib_multipath_hash_policy",
+            "net/ipv4/nexthop_compat_mode",
+            "net/ipv6/conf/all/forwarding",
+            "net/ipv6/fib_multipath_hash_policy",
+        ];
+        for path in paths {
             space.sysctls.insert(Arc::from(path), Arc::from("0"));
         }
         self.spaces.insert(ns, space);

@@ -29,8 +29,9 @@ fn a_foreign_route_with_our_very_key_is_neither_replaced_nor_deleted() {
     ] {
         lab(move |lab| {
             uplink("eth1", "50.1.1.1/24");
-            ip(&format!("route add {prefix} via {foreign} dev eth1 proto static metric 52"));
             let ours = by(prefix, link, via);
+            let Key::Route(RouteKey { metric, .. }) = ours.key() else { panic!("a route") };
+            ip(&format!("route add {prefix} via {foreign} dev eth1 proto static metric {metric}"));
             assert_eq!(errno(&lab.try_one(Op::Create(ours.clone()))), libc::EEXIST);
             assert_eq!(errno(&lab.try_one(Op::Change(ours.clone()))), libc::EEXIST);
             assert_eq!(errno(&lab.try_one(Op::Delete(ours.key()))), libc::ESRCH);

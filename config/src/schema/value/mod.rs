@@ -1,0 +1,12 @@
+//! The values that keys take: from text or numbers to types that hold only what is allowed.
+
+pub(crate) mod address;
+pub(crate) mod number;
+pub(crate) mod policy;
+pub(crate) mod text;
+pub(crate) mod word;
+
+pub(crate) use address::{HostAddress, InterfaceAddress, Length};
+pub(crate) use number::{Asn, Int, RemoteAsn, Seconds};
+pub(crate) use text::{AbsolutePath, Description, Reason};
+pub(crate) use word::Verdict;

@@ -1,0 +1,201 @@
+//! Nothing that can be written panics, loops, or is refused without a reason.
+//!
+//! `PROPTEST_CASES=1000000` in the environment looks longer.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod common;
+
+use std::{fs, path::Path, sync::LazyLock};
+
+use petiole_config::{Diagnostics, model::Address, model::Subnet, parse_bytes};
+use proptest::prelude::*;
+
+/// The good file and all bad ones.
+static CORPUS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bad = fs::read_dir(here.join("tests/bad")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = bad.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    files.sort();
+    files.push(here.join("../dist/petiole.toml"));
+    files.iter().map(|path| fs::read(path).unwrap()).collect()
+});
+
+/// Values at the edges of everything, to put where another was.
+const VALUES: &[&str] = &[
+    "0",
+    "-1",
+    "65536",
+    "4294967296",
+    "99999999999999999999999",
+    "0x7f",
+    "1e9",
+    "nan",
+    "true",
+    "\"\"",
+    "\"x\"",
+    "[]",
+    "[[]]",
+    "{}",
+    "{ a = 1 }",
+    "[{}]",
+    "[\"\"]",
+    "\"0.0.0.0/0\"",
+    "\"::/0\"",
+    "\"255.255.255.255/32\"",
+    "\"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/127\"",
+    "\"0.0.0.0-255.255.255.255\"",
+    "[\"::-ffff::\"]",
+    "[\"192.168.1.0/24\", \"192.168.1.9\"]",
+    "\"192.168.1.254\"",
+    "\"fe80::1\"",
+    "[\"* ? 1..2 *\"]",
+    "\"10.0.0.0/8 ge 9 le 8\"",
+    "\"\\u0000\\n\\u202E\"",
+    "'''\nä\n'''",
+    "\"😀\"",
+    "1979-05-27T07:32:00Z",
+    "\"9s\"",
+    "\"all\"",
+    "\"fabric\"",
+    "\"public\"",
+];
+
+/// What holds of every answer.
+fn answer(bytes: &[u8]) {
+    match parse_bytes("petiole.toml", bytes, &common::Keys) {
+        Ok(loaded) => {
+            assert_eq!(loaded.warnings.errors(), 0);
+            shown(&loaded.warnings);
+            for network in &loaded.config.networks {
+                assert!(network.v4.is_some() || network.v6.is_some());
+                network.v4.as_ref().inspect(|subnet| pool(subnet));
+                network.v6.as_ref().inspect(|subnet| pool(subnet));
+            }
+            for endpoint in &loaded.config.endpoints {
+                let network = loaded.config.network(endpoint.network.as_str()).unwrap();
+                let v4 =
+                    endpoint.address.is_none_or(|a| network.v4.as_ref().is_some_and(|s| s.may_assign(a)));
+                let v6 =
+                    endpoint.address6.is_none_or(|a| network.v6.as_ref().is_some_and(|s| s.may_assign(a)));
+                assert!(v4 && v6);
+            }
+            serde_json::to_string(&loaded.config).unwrap();
+            // What was taken once is taken again, and is the same.
+            let again = parse_bytes("petiole.toml", bytes, &common::Keys).unwrap();
+            assert_eq!(again.config, loaded.config);
+        }
+        Err(diagnostics) => {
+            assert!(diagnostics.errors() > 0, "refused without a reason");
+            shown(&diagnostics);
+        }
+    }
+}
+
+/// Pools ascend, have gaps between their parts, and spare the gateway.
+fn pool<A: Address>(subnet: &Subnet<A>) {
+    assert!(!subnet.pool.is_empty() && !subnet.may_assign(subnet.gateway));
+    for pair in subnet.pool.windows(2) {
+        assert!(pair[0].last().to_bits() + 1 < pair[1].first().to_bits(), "{:?}", subnet.pool);
+    }
+}
+
+fn shown(diagnostics: &Diagnostics) {
+    for d in diagnostics {
+        for span in d.secondary.iter().map(|label| &label.span).chain([&d.primary.span]) {
+            assert!(diagnostics.text().get(span.clone()).is_some(), "{span:?} of {}", d.message);
+        }
+        assert!(!d.message.is_empty());
+    }
+    let plain = diagnostics.render(false);
+    assert!(!plain.contains('\u{1b}'));
+    assert_eq!(plain.is_empty(), diagnostics.is_empty());
+    diagnostics.render(true);
+    assert_eq!(diagnostics.to_json()["diagnostics"].as_array().unwrap().len(), diagnostics.len());
+}
+
+/// One of the files.
+fn file() -> impl Strategy<Value = Vec<u8>> {
+    any::<prop::sample::Index>().prop_map(|index| index.get(&CORPUS).clone())
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        answer(&bytes);
+    }
+
+    #[test]
+    fn arbitrary_toml_like_text(text in "([\\[\\]{}=\",.#'\n a-c0-9:/-]|host|asn|neighbor|network|subnet|= \"){0,80}") {
+        answer(text.as_bytes());
+    }
+
+    #[test]
+    fn files_with_pieces_cut_out_doubled_or_overwritten(
+        mut bytes in file(),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..40_usize, 0..3_u8, any::<u8>()), 1..6),
+    ) {
+        for (at, length, what, byte) in cuts {
+            if bytes.is_empty() {
+                break;
+            }
+            let start = at.index(bytes.len());
+            let end = (start + length).min(bytes.len());
+            match what {
+                0 => drop(bytes.drain(start..end)),
+                1 => {
+                    let piece = bytes[start..end].to_vec();
+                    bytes.splice(start..start, piece);
+                }
+                _ => bytes[start] = byte,
+            }
+        }
+        answer(&bytes);
+    }
+
+    #[test]
+    fn files_with_other_values(
+        bytes in file(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(VALUES)), 1..5),
+    ) {
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        let keys: Vec<_> = (0..lines.len()).filter(|i| lines[*i].contains('=')).collect();
+        for (at, value) in changes {
+            if let Some(line) = (!keys.is_empty()).then(|| &mut lines[keys[at.index(keys.len())]]) {
+                // The first `=` or the last: of a line, or of the last value in an inline table.
+                let cut = if value.len() % 2 == 0 { line.find('=') } else { line.rfind('=') };
+                let tail = if line.trim_end().ends_with("},") { " }," } else { "" };
+                line.truncate(cut.unwrap_or(0) + 1);
+                line.push_str(value);
+                line.push_str(tail);
+            }
+        }
+        answer(lines.join("\n").as_bytes());
+    }
+}
+
+#[test]
+fn deep_nesting_is_an_error_and_no_overflow() {
+    for open in ["[", "{a=", "[{a=["] {
+        answer(format!("a = {}", open.repeat(100_000)).as_bytes());
+    }
+    answer(format!("{} = 1", "a.".repeat(100_000) + "a").as_bytes());
+    answer(format!("[{}a]", "a.".repeat(100_000)).as_bytes());
+}
+
+#[test]
+fn ends_of_lines_of_other_systems_are_taken() {
+    let text = String::from_utf8(CORPUS.last().unwrap().clone()).unwrap();
+    let config = |text: &str| parse_bytes("x", text.as_bytes(), &common::Keys).unwrap().config;
+    assert_eq!(config(&text.replace('\n', "\r\n")), config(&text));
+    assert_eq!(config(&format!("\u{feff}{text}")), config(&text));
+    for file in CORPUS.iter() {
+        answer(
+            &file
+                .iter()
+                .flat_map(|b| if *b == b'\n' { vec![b'\r', b'\n'] } else { vec![*b] })
+                .collect::<Vec<_>>(),
+        );
+    }
+}

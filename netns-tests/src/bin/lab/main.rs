@@ -1,0 +1,102 @@
+//! `lab`: containerlab topologies in network namespaces, by hand.
+
+mod commands;
+mod demo;
+mod state;
+
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use petiole_netns_tests::holder;
+
+/// Brings containerlab topologies up in network namespaces.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads a topology file and says what is in it; changes nothing.
+    Check {
+        /// The topology, `<name>.clab.yml`.
+        file: PathBuf,
+    },
+    /// Brings a topology up; it stays up until `lab down`.
+    Up(Up),
+    /// Ends a lab and everything in it.
+    Down(Which),
+    /// Lists the labs that are up.
+    List,
+    /// Runs a command in a node, or in a container of a node.
+    Exec {
+        #[command(flatten)]
+        which: Which,
+        /// The node; `node/container` for a network namespace of the node.
+        place: String,
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Prints the logs of a node's programs.
+    Logs {
+        #[command(flatten)]
+        which: Which,
+        /// The node.
+        node: String,
+    },
+    /// Prints what an operator would look at: sessions, routes, addresses, ends of logs of all nodes.
+    Dump(Which),
+    /// Brings a topology up, runs a command on this machine, and ends the lab. `lab exec` in the command means this lab.
+    Run {
+        #[command(flatten)]
+        up: Up,
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+    /// Runs the contiv-l3 topology and shows that it does what it is for.
+    Demo(Up),
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    /// The topology, `<name>.clab.yml`.
+    file: PathBuf,
+    /// The petiole to run on hosts; otherwise PETIOLE_BIN, or the one that was built beside this program.
+    #[arg(long)]
+    petiole: Option<PathBuf>,
+    /// Leaves this node without its programs; repeat for several.
+    #[arg(long = "defer", value_name = "NODE")]
+    deferred: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Which {
+    /// The lab; not needed when one is up, or inside of `lab run`.
+    #[arg(long, env = "LAB")]
+    lab: Option<String>,
+}
+
+fn main() -> ExitCode {
+    if env::args_os().nth(1).is_some_and(|a| a == holder::HOLDER_ARGUMENT) {
+        return ExitCode::from(u8::try_from(holder::run()).unwrap_or(1));
+    }
+    let done = match Cli::parse().command {
+        Command::Check { file } => commands::check(&file),
+        Command::Up(up) => commands::up(&up),
+        Command::Down(which) => commands::down(which.lab),
+        Command::List => Ok(commands::list()),
+        Command::Exec { which, place, command } => commands::exec(which.lab, &place, &command),
+        Command::Logs { which, node } => commands::logs(which.lab, &node),
+        Command::Dump(which) => commands::dump(which.lab),
+        Command::Run { up, command } => commands::run(&up, &command),
+        Command::Demo(up) => demo::demo(&up),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("lab: {error}");
+        ExitCode::FAILURE
+    })
+}

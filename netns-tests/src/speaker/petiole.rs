@@ -1,0 +1,130 @@
+//! petiole itself, as its users see it: a configuration file, signals, and a command line with `--json`.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+
+use crate::{LabError, Node, Output, Place, holds, wait_until};
+
+/// Where a petiole node has its configuration.
+pub const CONFIG: &str = "/etc/petiole/petiole.toml";
+
+/// petiole in a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Petiole<'a>(Node<'a>);
+
+impl<'a> Node<'a> {
+    /// This node's petiole.
+    pub fn petiole(self) -> Petiole<'a> {
+        Petiole(self)
+    }
+}
+
+impl Petiole<'_> {
+    /// Starts the daemon; its log is the node's `petiole.log`.
+    pub fn start(self) -> Result<(), LabError> {
+        self.0.start_daemon("petiole", &format!("petiole run --config {CONFIG}"))
+    }
+
+    /// The processes of the daemon: one, or none.
+    pub fn processes(self) -> Vec<Pid> {
+        self.0.processes(|words| match words {
+            [program, command, ..] => program.rsplit('/').next() == Some("petiole") && command == "run",
+            _ => false,
+        })
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(self) -> Result<(), LabError> {
+        self.0.end(&self.processes(), Signal::TERM)
+    }
+
+    /// Kills it, as an out-of-memory killer does.
+    pub fn kill(self) -> Result<(), LabError> {
+        self.0.end(&self.processes(), Signal::KILL)
+    }
+
+    /// Sends SIGHUP. What comes of it is in the log; [`Petiole::reload`] tells.
+    pub fn hang_up(self) -> Result<(), LabError> {
+        self.0.signal(&self.processes(), Signal::HUP)
+    }
+
+    /// `petiole reload`: the file is applied, or the error says why not.
+    pub fn reload(self) -> Result<(), LabError> {
+        self.0.run("petiole reload").map(drop)
+    }
+
+    /// Rewrites parts of the configuration file, without a reload.
+    pub fn edit_config(self, changes: &[(&str, &str)]) -> Result<(), LabError> {
+        self.0.edit_file(CONFIG, changes)
+    }
+
+    /// Replaces the configuration file, without a reload.
+    pub fn write_config(self, text: &str) -> Result<(), LabError> {
+        self.0.write_file(CONFIG, text)
+    }
+
+    /// `petiole check`.
+    pub fn check(self) -> Result<Output, LabError> {
+        self.0.output(&format!("petiole check {CONFIG}"))
+    }
+
+    /// `petiole show … --json`.
+    pub fn show(self, what: &str) -> Result<Value, LabError> {
+        self.0.json(&format!("petiole show {what} --json"))
+    }
+
+    /// `petiole show …` as people see it.
+    pub fn show_text(self, what: &str) -> Result<String, LabError> {
+        self.0.run(&format!("petiole show {what}"))
+    }
+
+    /// One row of `petiole show neighbors --json`.
+    pub fn neighbor(self, name: &str) -> Result<Value, LabError> {
+        let answer = self.show("neighbors")?;
+        rows(&answer).iter().find(|row| row["name"] == name).cloned().ok_or_else(|| {
+            LabError::Missing(format!("{}: petiole shows no neighbour {name}: {answer}", self.0.label()))
+        })
+    }
+
+    /// The neighbours' names; none when the daemon does not answer.
+    pub fn neighbor_names(self) -> Vec<String> {
+        let answer = self.show("neighbors").unwrap_or_default();
+        let names = rows(&answer).iter().filter_map(|row| row["name"].as_str());
+        names.map(str::to_owned).collect()
+    }
+
+    /// State of the session with the neighbour called `name`, in lower case: `established`, `idle` …
+    pub fn session(self, name: &str) -> Result<String, LabError> {
+        let row = self.neighbor(name)?;
+        let state = row["state"].as_str().map(str::to_ascii_lowercase);
+        state
+            .ok_or_else(|| LabError::Missing(format!("{}: a neighbour without state: {row}", self.0.label())))
+    }
+
+    /// Waits until the daemon answers its command line.
+    pub fn wait_ready(self) -> Result<(), LabError> {
+        let what = format!("answer of petiole on {}", self.0.label());
+        wait_until(&what, Duration::from_secs(15), || self.show("neighbors"))?;
+        Ok(())
+    }
+
+    /// Waits until the session with the neighbour called `name` is Established.
+    pub fn wait_established(self, name: &str) -> Result<(), LabError> {
+        let what = format!("session of {} with {name}", self.0.label());
+        wait_until(&what, Duration::from_secs(30), || {
+            let state = self.session(name).map_err(|e| e.to_string())?;
+            holds(state == "established", state)
+        })
+    }
+}
+
+/// The rows of a table that is an array, or an object with one array beside its version.
+fn rows(answer: &Value) -> &[Value] {
+    let rows = match answer {
+        Value::Object(fields) => fields.values().find_map(Value::as_array),
+        other => other.as_array(),
+    };
+    rows.map_or(&[], Vec::as_slice)
+}

@@ -1,0 +1,171 @@
+//! The rows of `show`: plain data, the same for tables and for `--json`.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// Rows of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rows {
+    /// `show neighbors`
+    Neighbors(Vec<Neighbor>),
+    /// `show routes`
+    Routes(Vec<Route>),
+    /// `show received`
+    Received(Vec<Path>),
+    /// `show advertised`
+    Advertised(Vec<Path>),
+    /// `show fib`
+    Fib(Vec<FibObject>),
+    /// `show endpoints`
+    Endpoints(Vec<Endpoint>),
+    /// `show networks`
+    Networks(Vec<Network>),
+    /// `show config`
+    Config(serde_json::Value),
+}
+
+/// A BGP session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Neighbor {
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    pub(crate) address: IpAddr,
+    /// The peer's AS number: as configured, or as it said in its OPEN.
+    pub(crate) asn: Option<u32>,
+    /// `Idle`, `Connect`, `Active`, `OpenSent`, `OpenConfirm`, `Established` (RFC 4271 section 8.2.2).
+    pub(crate) state: String,
+    /// Seconds since the session was established.
+    pub(crate) uptime: Option<u64>,
+    /// The peer's BGP identifier.
+    pub(crate) router_id: Option<std::net::Ipv4Addr>,
+    /// The peer's host name, when it sent one.
+    pub(crate) host_name: Option<String>,
+    /// Negotiated hold time in seconds.
+    pub(crate) hold_time: Option<u16>,
+    /// Negotiated keepalive interval in seconds.
+    pub(crate) keepalive: Option<u16>,
+    /// Negotiated capabilities, by name.
+    pub(crate) capabilities: Vec<String>,
+    /// Counts per family that the session carries.
+    pub(crate) families: Vec<NeighborFamily>,
+    pub(crate) messages_received: u64,
+    pub(crate) messages_sent: u64,
+    /// How often an established session was lost.
+    pub(crate) flaps: u64,
+    /// Why the last session or attempt ended.
+    pub(crate) last_error: Option<String>,
+    /// Seconds until the next attempt to connect.
+    pub(crate) next_attempt: Option<u64>,
+}
+
+/// One family of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NeighborFamily {
+    /// `ipv4` or `ipv6`.
+    pub(crate) family: String,
+    /// Routes that the peer announces to us.
+    pub(crate) received: u64,
+    /// Of these, accepted by the import policy.
+    pub(crate) accepted: u64,
+    /// Of these, rejected by the import policy (and not stored).
+    pub(crate) rejected: u64,
+    /// Routes that we announce to the peer.
+    pub(crate) advertised: u64,
+}
+
+/// A destination of the Loc-RIB.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Route {
+    pub(crate) prefix: IpNet,
+    /// All paths, the best one first.
+    pub(crate) paths: Vec<Path>,
+}
+
+/// One path.
+#[expect(clippy::struct_field_names, reason = "`as_path` is the name of the attribute")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Path {
+    pub(crate) prefix: IpNet,
+    /// The neighbour's name, or `local`.
+    pub(crate) neighbor: String,
+    pub(crate) next_hop: Option<IpAddr>,
+    /// AS numbers as text, AS_SETs in braces.
+    pub(crate) as_path: String,
+    /// `IGP`, `EGP` or `incomplete`.
+    pub(crate) origin: String,
+    pub(crate) med: Option<u32>,
+    pub(crate) local_pref: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) communities: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) large_communities: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) extended_communities: Vec<String>,
+    /// The best path of its destination.
+    pub(crate) best: bool,
+    /// Shares the traffic with the best path (ECMP).
+    pub(crate) multipath: bool,
+    /// Why it is, or is not, the best: the step of the decision process that told it from the next one.
+    pub(crate) reason: Option<String>,
+}
+
+/// A kernel object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FibObject {
+    /// `link`, `address`, `neighbour`, `nexthop`, `route`, `sysctl`.
+    pub(crate) kind: String,
+    /// Container whose namespace it is in; absent: the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<String>,
+    /// What the kernel finds it by.
+    pub(crate) key: String,
+    /// Its value.
+    pub(crate) value: String,
+    /// `installed`, `pending`, `failed`, `stale`.
+    pub(crate) state: String,
+    /// The kernel's words, when it refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// A container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Endpoint {
+    pub(crate) name: String,
+    pub(crate) network: String,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) mac: String,
+    pub(crate) netns: String,
+    /// The interface inside the container.
+    pub(crate) interface: String,
+    /// The interface on the host.
+    pub(crate) host_interface: String,
+    pub(crate) mtu: Option<u32>,
+    /// `waiting` (no namespace), `attaching`, `attached`, `failed`, `detaching`.
+    pub(crate) state: String,
+    /// Whether its addresses are announced.
+    pub(crate) advertised: bool,
+    /// What holds it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// A network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Network {
+    pub(crate) name: String,
+    pub(crate) encap: String,
+    pub(crate) subnets: Vec<IpNet>,
+    pub(crate) gateways: Vec<IpAddr>,
+    pub(crate) advertise: String,
+    /// This host's share, in addresses.
+    pub(crate) pool_size: u64,
+    /// Of these, in use.
+    pub(crate) pool_used: u64,
+    pub(crate) endpoints: u64,
+    pub(crate) mtu: Option<u32>,
+}

@@ -1,0 +1,122 @@
+//! The metrics, in Prometheus' text format (version 0.0.4).
+
+use std::{
+    fmt::{Display, Write},
+    time::Instant,
+};
+
+use petiole_bgp::speaker::State as Session;
+
+use super::{Core, endpoints::State};
+
+/// A text under construction.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn metric(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "# HELP petiole_{name} {help}\n# TYPE petiole_{name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let _ = write!(self.0, "petiole_{name}");
+        for (i, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.0, "{}{label}=\"{text}\"", if i == 0 { '{' } else { ',' });
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.metric(name, kind, help);
+        self.sample(name, &[], value);
+    }
+}
+
+impl Core {
+    /// All metrics.
+    pub(crate) fn metrics(&self, now: Instant) -> String {
+        let mut t = Text::default();
+        t.metric("build_info", "gauge", "The running version.");
+        t.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        let uptime = now.saturating_duration_since(self.started).as_secs();
+        t.single("uptime_seconds", "gauge", "Time since the daemon started.", uptime);
+        self.session_metrics(&mut t);
+        self.fib_metrics(&mut t);
+        t.metric("endpoints", "gauge", "Containers by state.");
+        let count =
+            |wanted: fn(&State) -> bool| self.endpoints.all.values().filter(|e| wanted(&e.state)).count();
+        t.sample("endpoints", &[("state", "waiting")], count(|s| matches!(s, State::Waiting)));
+        t.sample("endpoints", &[("state", "attaching")], count(|s| matches!(s, State::Attaching(_))));
+        t.sample("endpoints", &[("state", "attached")], count(|s| matches!(s, State::Attached(_))));
+        t.0
+    }
+
+    fn session_metrics(&self, t: &mut Text) {
+        let peers: Vec<_> = self.speaker.peers().collect();
+        t.metric("neighbor_up", "gauge", "1 while the session is Established.");
+        for p in &peers {
+            t.sample("neighbor_up", &[("neighbor", &p.name)], u8::from(p.state == Session::Established));
+        }
+        t.metric("neighbor_flaps_total", "counter", "Established sessions that were lost.");
+        for p in &peers {
+            t.sample("neighbor_flaps_total", &[("neighbor", &p.name)], p.flaps);
+        }
+        t.metric(
+            "neighbor_update_errors_total",
+            "counter",
+            "Malformed UPDATEs that did not end the session.",
+        );
+        for p in &peers {
+            t.sample("neighbor_update_errors_total", &[("neighbor", &p.name)], p.update_errors);
+        }
+        t.metric("neighbor_messages_total", "counter", "BGP messages.");
+        for p in &peers {
+            for (direction, m) in [("received", &p.messages.received), ("sent", &p.messages.sent)] {
+                let kinds = [
+                    ("open", m.open),
+                    ("update", m.update),
+                    ("notification", m.notification),
+                    ("keepalive", m.keepalive),
+                    ("route-refresh", m.route_refresh),
+                ];
+                for (kind, value) in kinds {
+                    let labels = [("neighbor", &*p.name), ("direction", direction), ("type", kind)];
+                    t.sample("neighbor_messages_total", &labels, value);
+                }
+            }
+        }
+        t.metric("neighbor_routes", "gauge", "Routes of established sessions.");
+        for p in &peers {
+            for (family, c) in &p.families {
+                let family = family.to_string();
+                for (kind, value) in [("accepted", c.accepted), ("advertised", c.advertised)] {
+                    let labels = [("neighbor", &*p.name), ("family", &family), ("kind", kind)];
+                    t.sample("neighbor_routes", &labels, value);
+                }
+            }
+        }
+    }
+
+    fn fib_metrics(&self, t: &mut Text) {
+        let c = self.fib.counters();
+        t.single(
+            "fib_routes_wanted",
+            "gauge",
+            "Learned routes that should be in the kernel.",
+            c.routes_wanted,
+        );
+        t.single("fib_routes_installed", "gauge", "Learned routes in the kernel.", c.routes_installed);
+        t.single("fib_objects", "gauge", "Other kernel objects that should exist.", c.objects_wanted);
+        t.single(
+            "fib_pending",
+            "gauge",
+            "Objects that differ and wait for their turn.",
+            c.dirty + c.in_flight + c.waiting,
+        );
+        t.single("fib_failed", "gauge", "Objects whose last operation the kernel refused.", c.failing);
+        t.single("fib_operations_total", "counter", "Kernel operations done.", c.operations);
+        t.single("fib_failures_total", "counter", "Kernel operations refused.", c.failures);
+    }
+}

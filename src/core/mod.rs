@@ -1,0 +1,671 @@
+//! The only place that knows both BGP and the kernel: sessions, routes and containers kept as one.
+//!
+//! Knows what has to happen before what: a container's prefix is announced only when the kernel confirmed its
+//! objects, and withdrawn before they are taken away (rule 11). Must not know I/O: events come in by method calls
+//! with the time as an argument, effects come out of [`Core::poll_effect`].
+
+mod addresses;
+mod endpoints;
+mod metrics;
+mod objects;
+mod sessions;
+pub(crate) mod show;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use ipnet::IpNet;
+use petiole_bgp::{
+    rib::{FibNextHop, NextHops, PeerId},
+    speaker::{self, Action, ConnId, Impact, PeerEvent, PeerEventKind, Refusal, Secret, Speaker, Transport},
+    wire::Family,
+};
+use petiole_config::HostConfig;
+use petiole_fib::{
+    model::{
+        Command, Concern, Event as KernelEvent, IfName, Key, LinkState, Ns, Object, Observed, Resolution,
+    },
+    nexthops::{Hop, NextHops as KernelHops},
+    owner::Owner,
+    plan::{Fib, Notice, Scope},
+};
+
+use endpoints::Endpoints;
+pub(crate) use endpoints::NamespaceId;
+
+/// Operations handed to the kernel thread at once.
+const BATCH: usize = 2048;
+
+/// Batches on their way at the same time: one that the kernel works on, one that waits for it.
+const BATCHES: usize = 2;
+
+/// Route changes waiting in the plan before no more are taken from the RIB. They coalesce there.
+const ROUTES_WAITING: usize = 2 * BATCHES * BATCH;
+
+/// How long sessions wait at the start for the uplinks' addresses: dialling without one would only fail.
+const START_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long routes of an earlier run are kept for a fabric that does not come back (rule 5).
+const SWEEP_AFTER: Duration = Duration::from_mins(1);
+
+/// What the daemon has to do for the core.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Dial.
+    Connect { conn: ConnId, remote: SocketAddr, transport: Transport, external: bool },
+    /// Close, after what is on its way and these last words.
+    Close { conn: ConnId, farewell: Bytes },
+    /// There is something to transmit.
+    Writable { conn: ConnId },
+    /// For the kernel thread.
+    Kernel(Command),
+    /// Watch exactly these namespace files.
+    WatchNamespaces(BTreeSet<PathBuf>),
+    /// The peers' TCP-MD5 keys, for the listening sockets.
+    Keys(BTreeMap<IpAddr, Secret>),
+    /// The kernel is known, the sessions are started.
+    Ready,
+}
+
+/// All that the host is and should be.
+pub(crate) struct Core {
+    config: HostConfig,
+    host_name: String,
+    speaker: Speaker,
+    /// The speaker's configuration.
+    sessions: speaker::Config,
+    /// Peers that are away and were reported so.
+    silent: BTreeSet<PeerId>,
+    /// Families of sessions whose peer has not sent all its routes yet.
+    unfinished: BTreeSet<(PeerId, Family)>,
+    fib: Fib,
+    endpoints: Endpoints,
+    /// The host's links by name, as the kernel shows them.
+    links: HashMap<IfName, LinkState>,
+    /// Dumps of the host's namespace that have not come in since the start.
+    unread: BTreeSet<Concern>,
+    /// Addresses on the host's links, by link: for the router id and as next hops.
+    own_addresses: BTreeMap<IfName, BTreeSet<IpNet>>,
+    own_addresses_changed: bool,
+    /// Chosen once where the config has none, so that a new address does not reset the sessions.
+    router_id: Ipv4Addr,
+    /// Prefixes of the host itself, the object that must stand first, and whether they are announced.
+    announced: BTreeMap<IpNet, (Key, bool)>,
+    /// Next hops that the RIB asks for.
+    watched: BTreeSet<IpAddr>,
+    watched_changed: bool,
+    resolved: HashMap<IpAddr, Resolution>,
+    /// Uplinks that are being brought up.
+    raised: BTreeSet<Key>,
+    /// The kernel's state may have moved: whoever waits for it has to look.
+    moved: bool,
+    batches: usize,
+    batch: u64,
+    /// Sessions start when the uplinks have their addresses, and at the latest then.
+    start_at: Option<Instant>,
+    sweep_at: Option<Instant>,
+    /// On the way out: the kernel is left as it is.
+    stopping: bool,
+    effects: VecDeque<Effect>,
+    started: Instant,
+}
+
+impl Core {
+    /// A core that knows nothing of the kernel yet; sessions start when it does.
+    pub(crate) fn new(config: HostConfig, host_name: String, seed: u64, now: Instant) -> Self {
+        // Without peers until the kernel is known: the router id and the next hops may come from there.
+        let mut nobody = sessions::speaker(&config, Ipv4Addr::LOCALHOST, &host_name, &[]);
+        nobody.peers.clear();
+        let mut core = Self {
+            speaker: Speaker::new(nobody.clone(), seed, now),
+            sessions: nobody,
+            silent: BTreeSet::new(),
+            unfinished: BTreeSet::new(),
+            fib: Fib::new(Owner::default()),
+            endpoints: Endpoints::default(),
+            links: HashMap::new(),
+            unread: [
+                Concern::Links,
+                Concern::Addresses,
+                Concern::Neighbours,
+                Concern::NextHops,
+                Concern::Routes,
+            ]
+            .into(),
+            own_addresses: BTreeMap::new(),
+            own_addresses_changed: false,
+            router_id: Ipv4Addr::LOCALHOST,
+            announced: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            watched_changed: false,
+            resolved: HashMap::new(),
+            raised: BTreeSet::new(),
+            moved: false,
+            batches: 0,
+            batch: 0,
+            start_at: None,
+            sweep_at: Some(now + SWEEP_AFTER),
+            stopping: false,
+            effects: VecDeque::new(),
+            started: now,
+            config,
+            host_name,
+        };
+        core.fib.watch_ns(Ns::HOST);
+        core
+    }
+
+    /// The BGP half, for the bytes of its connections.
+    pub(crate) fn speaker(&mut self) -> &mut Speaker {
+        &mut self.speaker
+    }
+
+    /// The next thing to do, if there is any.
+    pub(crate) fn poll_effect(&mut self, now: Instant) -> Option<Effect> {
+        if self.effects.is_empty() {
+            self.advance(now);
+        }
+        self.effects.pop_front()
+    }
+
+    /// When [`Core::handle_timeout`] has to be called even if nothing happens.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        [
+            self.speaker.next_timeout(),
+            self.fib.next_retry(),
+            self.sweep_at,
+            self.start_at,
+            self.endpoints.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.speaker.next_timeout().is_some_and(|at| at <= now) {
+            self.speaker.handle_timeout(now);
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep_learned();
+        }
+        self.finish_detaching(now);
+    }
+
+    /// A slice of background work. Returns whether more is left.
+    pub(crate) fn work(&mut self) -> bool {
+        self.speaker.work()
+    }
+
+    /// Ends all sessions with a word to the peers. The kernel's state stays (rule 9).
+    pub(crate) fn stop(&mut self, now: Instant) {
+        self.stopping = true;
+        self.speaker.stop("", now);
+    }
+
+    /// Lets everything that waits for something else take its next step.
+    fn advance(&mut self, now: Instant) {
+        self.follow_kernel(now);
+        while let Some(action) = self.speaker.poll_action() {
+            self.act(action);
+        }
+        if self.stopping {
+            return;
+        }
+        if std::mem::take(&mut self.watched_changed) {
+            let watched = self.watched.iter().copied().collect();
+            self.effects.push_back(Effect::Kernel(Command::Resolve(watched)));
+        }
+        self.install_routes();
+        let requests = self.fib.take_requests();
+        self.effects.extend(requests.into_iter().map(Effect::Kernel));
+        while self.batches < BATCHES {
+            let ops = self.fib.plan(BATCH, now);
+            if ops.is_empty() {
+                break;
+            }
+            self.batches += 1;
+            self.batch += 1;
+            self.effects.push_back(Effect::Kernel(Command::Apply { batch: self.batch, ops }));
+        }
+    }
+
+    /// The kernel moved: what waited for that goes on.
+    fn follow_kernel(&mut self, now: Instant) {
+        if std::mem::take(&mut self.moved) {
+            self.check_announced();
+            self.check_attaching();
+            self.settle_uplinks();
+            self.finish_detaching(now);
+        }
+        let waiting = self.start_at.is_some_and(|at| now < at && !self.uplinks_addressed());
+        if (self.start_at.is_some() && !waiting)
+            || (self.own_addresses_changed && self.unread.is_empty() && self.start_at.is_none())
+        {
+            self.start_at = None;
+            self.start_sessions(now);
+        }
+    }
+
+    /// Whether the uplinks that are there have the addresses that the config gives them.
+    fn uplinks_addressed(&self) -> bool {
+        let there =
+            |u: &&petiole_config::model::Uplink| self.links.contains_key(&objects::if_name(&u.interface));
+        self.config.uplinks.iter().filter(there).all(|uplink| {
+            let link = objects::if_name(&uplink.interface);
+            uplink.addresses.iter().all(|a| self.fib.settled(&Key::Address(Ns::HOST, link.clone(), *a)))
+        })
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect { conn, remote, transport, .. } => {
+                let external =
+                    sessions::transport(&self.sessions, remote).is_none_or(|(_, external)| external);
+                self.effects.push_back(Effect::Connect { conn, remote, transport, external });
+            }
+            Action::Close { conn, farewell } => self.effects.push_back(Effect::Close { conn, farewell }),
+            Action::Writable { conn } => self.effects.push_back(Effect::Writable { conn }),
+            Action::Watch(address)
+                if {
+                    tracing::debug!(%address, "WATCH");
+                    false
+                } => {}
+            Action::Watch(address) => self.watched_changed |= self.watched.insert(address),
+            Action::Unwatch(address) => {
+                self.watched_changed |= self.watched.remove(&address);
+                self.resolved.remove(&address);
+            }
+            Action::Event(event) => self.session_event(&event),
+        }
+    }
+
+    fn session_event(&mut self, event: &PeerEvent) {
+        let quiet = match &event.kind {
+            PeerEventKind::AttemptFailed(_) => !self.silent.insert(event.peer),
+            PeerEventKind::Up { negotiated, .. } => {
+                self.silent.remove(&event.peer);
+                self.peer_forwards(&event.name, true);
+                let families = negotiated.session.families.iter().map(|f| (event.peer, f));
+                self.unfinished.extend(families);
+                false
+            }
+            PeerEventKind::EndOfRib(family) => {
+                self.unfinished.remove(&(event.peer, *family));
+                if self.sweep_at.is_some() && self.unfinished.is_empty() && self.all_up() {
+                    self.sweep_learned();
+                }
+                false
+            }
+            PeerEventKind::Down(_) => {
+                self.unfinished.retain(|(peer, _)| *peer != event.peer);
+                self.peer_forwards(&event.name, false);
+                false
+            }
+            _ => false,
+        };
+        sessions::log(event, quiet);
+    }
+
+    /// A peer's session went or came. With one operation the kernel's sets of next hops lose or regain it, however
+    /// many routes use them; the RIB's rewriting of each route follows.
+    fn peer_forwards(&mut self, name: &str, forwards: bool) {
+        let peer = self.sessions.peers.iter().find(|p| p.name == name);
+        let Some(address) = peer.map(|p| p.address.ip()) else { return };
+        let Some(resolution) = self.resolved.get(&address) else { return };
+        let via = resolution.via.unwrap_or(address);
+        if forwards {
+            self.fib.hop_up(via, &resolution.link);
+        } else {
+            self.fib.hop_down(via, &resolution.link);
+        }
+    }
+
+    /// Whether every peer that is not shut down has a session.
+    fn all_up(&self) -> bool {
+        self.speaker.peers().all(|p| p.shutdown.is_some() || p.state == speaker::State::Established)
+    }
+
+    /// Somebody connected. With the connection come the options of its socket.
+    pub(crate) fn accept(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        now: Instant,
+    ) -> Result<(ConnId, Transport, bool), Refusal> {
+        let conn = self.speaker.accept(local, remote, now)?;
+        let (transport, external) = sessions::transport(&self.sessions, remote).unwrap_or_default();
+        Ok((conn, transport, external))
+    }
+
+    /// What an earlier run left of learned routes, and nobody announced again, goes.
+    fn sweep_learned(&mut self) {
+        self.sweep_at = None;
+        self.fib.sweep(Scope::Learned);
+    }
+
+    /// Takes route changes from the RIB as long as the kernel keeps up; what is not taken coalesces there.
+    fn install_routes(&mut self) {
+        let mut room = ROUTES_WAITING.saturating_sub(self.fib.counters().dirty);
+        while room > 0 {
+            let Some((prefix, next_hops)) = self.speaker.next_route_change() else { break };
+            room -= 1;
+            match next_hops.map(|n| self.kernel_hops(&n)).filter(|n| !n.is_empty()) {
+                Some(hops) => {
+                    let source = self.preferred_source(&prefix);
+                    self.fib.want_route(prefix, &hops, source);
+                }
+                None => self.fib.unwant_route(prefix),
+            }
+        }
+    }
+
+    /// BGP next hops as gateways over links. One that cannot be resolved just now is left out.
+    fn kernel_hops(&self, next_hops: &NextHops) -> KernelHops {
+        next_hops.iter().filter_map(|hop| self.kernel_hop(hop)).collect()
+    }
+
+    fn kernel_hop(&self, hop: &FibNextHop) -> Option<Hop> {
+        if let Some(scope) = hop.scope {
+            let link = self.links.values().find(|l| l.index == scope)?;
+            return Some(Hop { via: hop.address, link: link.name.clone(), onlink: false });
+        }
+        let resolution = self.resolved.get(&hop.address)?;
+        let via = resolution.via.unwrap_or(hop.address);
+        Some(Hop { via, link: resolution.link.clone(), onlink: false })
+    }
+
+    /// A loopback, when given, is the source of what the host itself sends (rule 18).
+    fn preferred_source(&self, prefix: &IpNet) -> Option<IpAddr> {
+        let v4 = matches!(prefix, IpNet::V4(_));
+        self.config.host.loopback.iter().copied().find(|a| a.is_ipv4() == v4)
+    }
+
+    /// The kernel thread has something to say.
+    pub(crate) fn kernel(&mut self, event: KernelEvent, now: Instant) {
+        if let KernelEvent::Resolved(address, resolution) = event {
+            tracing::debug!(%address, ?resolution, "RES");
+            self.resolve(address, resolution);
+            return;
+        }
+        let mut read = None;
+        match &event {
+            KernelEvent::Applied { .. } => self.batches = self.batches.saturating_sub(1),
+            KernelEvent::Dump { ns: Ns::HOST, concern, objects, last } => {
+                self.recover(*concern, objects);
+                read = last.then_some(*concern);
+            }
+            KernelEvent::Object(Observed::Link(link)) if link.ns == Ns::HOST => {
+                self.link_changed(link);
+            }
+            KernelEvent::Gone(Key::Link(Ns::HOST, name)) => {
+                self.links.remove(name);
+                self.own_addresses_changed |= self.own_addresses.remove(name).is_some();
+            }
+            KernelEvent::Object(Observed::Object {
+                object: Object::Address(Ns::HOST, link, address),
+                ..
+            }) if !is_link_local(address) => {
+                self.own_addresses_changed |=
+                    self.own_addresses.entry(link.clone()).or_default().insert(*address);
+            }
+            KernelEvent::Gone(Key::Address(Ns::HOST, link, address)) => {
+                let addresses = self.own_addresses.get_mut(link);
+                self.own_addresses_changed |= addresses.is_some_and(|a| a.remove(address));
+            }
+            KernelEvent::NamespaceLost(ns, why) => self.namespace_lost(*ns, why),
+            _ => {}
+        }
+        self.moved = true;
+        for notice in self.fib.observe(event, now) {
+            self.notice(notice);
+        }
+        if let Some(concern) = read
+            && self.unread.remove(&concern)
+            && self.unread.is_empty()
+        {
+            self.begin(now);
+        }
+    }
+
+    fn resolve(&mut self, address: IpAddr, resolution: Option<Resolution>) {
+        let before = self.resolved.get(&address).cloned();
+        if before == resolution {
+            return;
+        }
+        let gateway = |r: &Resolution| r.via.unwrap_or(address);
+        if let Some(r) = &resolution {
+            tracing::debug!(%address, link = %r.link, "next hop resolved");
+            self.resolved.insert(address, r.clone());
+            self.fib.hop_up(gateway(r), &r.link);
+            if before.is_some_and(|b| (&b.link, b.via) != (&r.link, r.via)) {
+                // Another way to the same next hop: the routes have to be written again.
+                self.speaker.reinstall_routes();
+            }
+        } else {
+            tracing::debug!(%address, "next hop unreachable");
+            // One operation takes the traffic off it, however many routes there are; the RIB's own, slower rewriting
+            // of each route follows.
+            if let Some(r) = &before {
+                self.fib.hop_down(gateway(r), &r.link);
+            }
+            self.resolved.remove(&address);
+        }
+        self.speaker.next_hop(address, resolution.map(|r| r.metric));
+    }
+
+    /// Remembers what the host's namespace holds at the start.
+    fn recover(&mut self, concern: Concern, objects: &[Observed]) {
+        // A dump may come in parts and be repeated; what went away meanwhile is announced by events, or repaired by
+        // the next address that changes: these are hints for next hops, not a truth that anything is built on.
+        self.own_addresses_changed |= concern == Concern::Addresses;
+        for object in objects {
+            match object {
+                Observed::Link(link) => self.link_changed(link),
+                Observed::Object { object: Object::Address(_, link, address), .. }
+                    if !is_link_local(address) =>
+                {
+                    self.own_addresses.entry(link.clone()).or_default().insert(*address);
+                }
+                Observed::Object { object: Object::Route(key, route), .. } if !self.unread.is_empty() => {
+                    self.endpoints.remember_route(key, route);
+                }
+                Observed::Object { .. } => {}
+            }
+        }
+    }
+
+    /// The host's namespace is known: everything can start.
+    fn begin(&mut self, now: Instant) {
+        for link in self.links.values() {
+            self.endpoints.remember_link(link);
+        }
+        self.router_id = self.choose_router_id();
+        for object in objects::host(&self.config) {
+            self.fib.want(object);
+        }
+        self.announce_host(&BTreeMap::new());
+        self.start_endpoints();
+        self.start_at = Some(now + START_WITHIN);
+        self.moved = true;
+        tracing::info!(
+            asn = self.config.host.asn,
+            router_id = %self.router_id,
+            neighbors = self.config.neighbors.len(),
+            endpoints = self.config.endpoints.len(),
+            "started"
+        );
+        self.effects.push_back(Effect::Ready);
+    }
+
+    /// Brings the speaker in line with the config and the host's addresses.
+    fn start_sessions(&mut self, now: Instant) -> Vec<(String, Impact)> {
+        let configured = self.config.uplinks.iter().map(|u| u.addresses.clone());
+        let found = self.own_addresses.values().map(|a| a.iter().copied().collect());
+        let own: Vec<Vec<IpNet>> = configured.chain(found).collect();
+        self.own_addresses_changed = false;
+        self.sessions = sessions::speaker(&self.config, self.router_id, &self.host_name, &own);
+        self.effects.push_back(Effect::Keys(sessions::keys(&self.sessions)));
+        self.speaker.reconfigure(self.sessions.clone(), now)
+    }
+
+    /// As configured, else the lowest IPv4 address of an uplink, else the lowest of any link but `lo`, else one made
+    /// from the host's name: the protocol only asks for a number that is the host's own (RFC 6286).
+    fn choose_router_id(&self) -> Ipv4Addr {
+        let lowest = |wanted: &dyn Fn(&IfName) -> bool| {
+            let links = self.own_addresses.iter().filter(|(link, _)| wanted(link));
+            let v4 = links.flat_map(|(_, addresses)| addresses).filter_map(|a| match a.addr() {
+                IpAddr::V4(a) => Some(a),
+                IpAddr::V6(_) => None,
+            });
+            v4.min()
+        };
+        let uplink = |l: &IfName| self.config.uplinks.iter().any(|u| u.interface.as_str() == l.as_str());
+        self.config
+            .host
+            .router_id
+            .or_else(|| lowest(&uplink))
+            .or_else(|| lowest(&|l| l.as_str() != "lo"))
+            .unwrap_or_else(|| {
+                let bytes = self.host_name.bytes();
+                Ipv4Addr::from(
+                    bytes.fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193)) | 1,
+                )
+            })
+    }
+
+    /// Brings the announcements of the host's own prefixes in line with the config.
+    fn announce_host(&mut self, before: &BTreeMap<IpNet, (Key, bool)>) {
+        self.announced = objects::announced(&self.config)
+            .map(|(prefix, key)| {
+                let done = before.get(&prefix).is_some_and(|(_, done)| *done);
+                (prefix, (key, done))
+            })
+            .collect();
+        for (prefix, (_, done)) in before {
+            if *done && !self.announced.contains_key(prefix) {
+                self.speaker.withdraw(*prefix);
+            }
+        }
+        self.check_announced();
+    }
+
+    /// Announces what the kernel has, withdraws what it has no more.
+    fn check_announced(&mut self) {
+        for (prefix, (key, done)) in &mut self.announced {
+            let settled = self.fib.settled(key);
+            if settled != *done {
+                *done = settled;
+                if settled {
+                    self.speaker.originate(*prefix, &sessions::origination());
+                } else {
+                    self.speaker.withdraw(*prefix);
+                }
+            }
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            // Whoever waits for it looks in `advance`.
+            Notice::Settled(key) => self.endpoint_object_settled(&key),
+            Notice::Lost(key) => {
+                tracing::info!(object = %show::key(&key), "taken away or changed by somebody else; repairing");
+                self.endpoint_object_lost(&key);
+            }
+            Notice::Failed { key, error, attempts } => {
+                // Once: the retries are counted, and `show fib` has the latest word.
+                if attempts == 1 {
+                    tracing::warn!(object = %show::key(&key), "the kernel refused: {error}");
+                }
+                self.endpoint_object_failed(&key, &error);
+            }
+        }
+    }
+
+    fn link_changed(&mut self, link: &LinkState) {
+        let name = link.name.clone();
+        let before = self.links.insert(name.clone(), link.clone());
+        let uplink = self.config.uplinks.iter().find(|u| u.interface.as_str() == name.as_str());
+        let Some(uplink) = uplink else { return };
+        match &before {
+            Some(b) if b.carrier != link.carrier => {
+                tracing::info!(uplink = %name, carrier = link.carrier, "uplink changed");
+            }
+            _ => {}
+        }
+        // An uplink with addresses of ours that appears is brought up once. One that somebody takes down later stays
+        // down: that is how an operator takes it out of service.
+        if before.is_none_or(|b| b.index != link.index) && !link.up && !uplink.addresses.is_empty() {
+            let object = objects::uplink_up(&name);
+            self.raised.insert(object.key());
+            self.fib.want(object);
+        }
+        self.update_mtu();
+    }
+
+    /// An uplink that has been brought up is its operator's from then on.
+    fn settle_uplinks(&mut self) {
+        for uplink in &self.config.uplinks {
+            let key = Key::Link(Ns::HOST, objects::if_name(&uplink.interface));
+            if self.raised.contains(&key) && self.fib.settled(&key) {
+                self.raised.remove(&key);
+                self.fib.unwant(&key);
+            }
+        }
+    }
+
+    /// What the containers' links can carry: the least of the uplinks (rule 23). `None` while no uplink is there.
+    fn mtu(&self) -> Option<u32> {
+        let uplinks = self.config.uplinks.iter();
+        uplinks.filter_map(|u| self.links.get(&objects::if_name(&u.interface))).map(|l| l.mtu).min()
+    }
+
+    /// Applies another configuration, or refuses it and changes nothing. Returns a word for the operator.
+    pub(crate) fn reconfigure(&mut self, config: HostConfig, now: Instant) -> Result<String, String> {
+        if config.api != self.config.api {
+            return Err("[api] cannot change while the daemon runs: restart it".into());
+        }
+        if !self.unread.is_empty() {
+            return Err("still starting: the kernel's state is being read".into());
+        }
+        let old = std::mem::replace(&mut self.config, config);
+        let wanted: BTreeMap<Key, Object> =
+            objects::host(&self.config).into_iter().map(|o| (o.key(), o)).collect();
+        for object in objects::host(&old) {
+            if !wanted.contains_key(&object.key()) {
+                self.fib.unwant(&object.key());
+            }
+        }
+        for object in wanted.into_values() {
+            self.fib.want(object);
+        }
+        let before = std::mem::take(&mut self.announced);
+        self.announce_host(&before);
+        let endpoints = self.reconfigure_endpoints(&old, now);
+        self.moved = true;
+        if old.host.router_id != self.config.host.router_id {
+            self.router_id = self.choose_router_id();
+        }
+        let sessions = self.start_sessions(now);
+        if old.host.loopback != self.config.host.loopback {
+            // Every learned route has a new preferred source.
+            self.speaker.reinstall_routes();
+        }
+        self.update_mtu();
+        Ok(format!("{}; {endpoints}", sessions::summary(&sessions)))
+    }
+}
+
+/// Every link has one, and none is of use as a next hop.
+fn is_link_local(address: &IpNet) -> bool {
+    matches!(address.addr(), IpAddr::V6(a) if a.is_unicast_link_local())
+}

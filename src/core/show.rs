@@ -1,0 +1,402 @@
+//! What `show` shows: the state of the core as rows.
+
+use std::{net::IpAddr, time::Instant};
+
+use petiole_bgp::{
+    rib::{self, AdjacentRoute, FamilyCounters, PathView, PeerId, RouteView, Standing},
+    speaker::{PeerStatus, RemoteAs},
+    wire::{Attributes, Capability, Family, NextHop, Origin},
+};
+use petiole_config::model::{AddrRange, Address, Advertise, Encap, Network};
+use petiole_fib::model::{Key, NextHop as KernelNextHop, Ns, Object, RouteTarget};
+
+use super::{
+    Core,
+    endpoints::{Endpoint, State},
+    objects,
+};
+use crate::control::{
+    Show,
+    rows::{self, Rows},
+};
+
+/// Rows of one part of an answer. A part is made in one go on the core's loop.
+const PAGE: usize = 500;
+
+/// Where the next part of an answer starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Cursor {
+    /// At the beginning.
+    #[default]
+    Start,
+    /// In a family's table.
+    Rib(Family, rib::Cursor),
+    /// At this learned route of the FIB.
+    Fib(usize),
+}
+
+impl Core {
+    /// One part of an answer, and where the next one starts.
+    pub(crate) fn show(
+        &self,
+        show: &Show,
+        cursor: Cursor,
+        now: Instant,
+    ) -> Result<(Rows, Option<Cursor>), String> {
+        Ok(match show {
+            Show::Neighbors => {
+                (Rows::Neighbors(self.speaker.peers().map(|p| neighbor(&p, now)).collect()), None)
+            }
+            Show::Routes => {
+                let (page, next) = pages(cursor, |c| self.speaker.routes(c, PAGE));
+                (Rows::Routes(page.iter().map(|r| self.route(r)).collect()), next)
+            }
+            Show::Received { neighbor } => {
+                let (peer, name) = self.find_peer(neighbor)?;
+                let (page, next) = pages(cursor, |c| self.speaker.received(peer, c, PAGE));
+                (Rows::Received(page.into_iter().map(|r| adjacent(&r, &name)).collect()), next)
+            }
+            Show::Advertised { neighbor } => {
+                let (peer, _) = self.find_peer(neighbor)?;
+                let (page, next) = pages(cursor, |c| self.speaker.advertised(peer, c, PAGE));
+                (
+                    Rows::Advertised(page.into_iter().map(|r| adjacent(&r, &self.source_of(&r))).collect()),
+                    next,
+                )
+            }
+            Show::Fib => self.fib_rows(cursor),
+            Show::Endpoints => {
+                (Rows::Endpoints(self.endpoints.all.values().map(|e| self.endpoint(e)).collect()), None)
+            }
+            Show::Networks => {
+                (Rows::Networks(self.config.networks.iter().map(|n| self.network(n)).collect()), None)
+            }
+            Show::Config => {
+                let value = serde_json::to_value(&self.config).map_err(|e| e.to_string())?;
+                (Rows::Config(value), None)
+            }
+        })
+    }
+
+    fn find_peer(&self, wanted: &str) -> Result<(PeerId, String), String> {
+        let address: Option<IpAddr> = wanted.parse().ok();
+        let matches = |p: &PeerStatus| &*p.name == wanted || Some(p.address.ip()) == address;
+        self.speaker.peers().find(matches).map(|p| (p.id, p.name.to_string())).ok_or_else(|| {
+            let names: Vec<String> = self.speaker.peers().map(|p| p.name.to_string()).collect();
+            format!("no neighbor `{wanted}`; there are: {}", names.join(", "))
+        })
+    }
+
+    fn peer_name(&self, peer: Option<PeerId>) -> String {
+        match peer {
+            None => "local".into(),
+            Some(id) => {
+                self.speaker.peers().find(|p| p.id == id).map_or_else(|| "-".into(), |p| p.name.to_string())
+            }
+        }
+    }
+
+    /// Whom an announced route was learned from.
+    fn source_of(&self, route: &AdjacentRoute) -> String {
+        let best = self.speaker.route(route.prefix).and_then(|r| r.paths.into_iter().next());
+        self.peer_name(best.and_then(|p| p.peer))
+    }
+
+    fn route(&self, route: &RouteView) -> rows::Route {
+        let paths = route.paths.iter().map(|p| self.path(route, p)).collect();
+        rows::Route { prefix: route.prefix, paths }
+    }
+
+    fn path(&self, route: &RouteView, path: &PathView) -> rows::Path {
+        rows::Path {
+            best: path.standing == Standing::Best,
+            multipath: path.standing == Standing::Multipath,
+            reason: Some(match path.standing {
+                Standing::Unreachable => "next hop unreachable".into(),
+                _ => path.reason.to_string(),
+            }),
+            ..attributes(route.prefix, self.peer_name(path.peer), &path.attributes)
+        }
+    }
+
+    fn fib_rows(&self, cursor: Cursor) -> (Rows, Option<Cursor>) {
+        let failing: std::collections::HashMap<Key, String> =
+            self.fib.failing().map(|(key, error, ..)| (key, error.to_string())).collect();
+        let state = |settled: bool, key: &Key| {
+            let error = failing.get(key).cloned();
+            let state = match (settled, &error) {
+                (true, _) => "installed",
+                (false, Some(_)) => "failed",
+                (false, None) => "pending",
+            };
+            (state.to_owned(), error)
+        };
+        let object = |object: &Object, settled: bool| {
+            let key = object.key();
+            let (state, error) = state(settled, &key);
+            rows::FibObject {
+                kind: kind(&key).into(),
+                endpoint: self.endpoints.of_ns(ns(&key)).map(ToString::to_string),
+                key: key_text(&key),
+                value: value(object),
+                state,
+                error,
+            }
+        };
+        let (mut rows, at) = match cursor {
+            Cursor::Fib(at) => (Vec::new(), at),
+            _ => (self.fib.objects().map(|(o, settled)| object(o, settled)).collect(), 0),
+        };
+        let (routes, next) = self.fib.routes(at, PAGE);
+        rows.extend(routes.into_iter().filter_map(|r| {
+            let shown = r.desired.as_ref().or(r.actual.as_ref())?.clone();
+            let key = self.fib.owner().route_key(r.prefix);
+            let mut row = object(&Object::Route(key, shown), r.desired == r.actual);
+            if r.stale {
+                row.state = "stale".into();
+            }
+            Some(row)
+        }));
+        (Rows::Fib(rows), next.map(Cursor::Fib))
+    }
+
+    fn endpoint(&self, e: &Endpoint) -> rows::Endpoint {
+        let assigned = e.assigned.clone().unwrap_or_default();
+        let problem = e.attachment().and_then(|a| {
+            let (key, text) = a.problems.iter().next()?;
+            Some(format!("{}: {text}", self::key(key)))
+        });
+        let state = match (&e.state, &e.assigned, &problem) {
+            (State::Attached(_), ..) => "attached",
+            (_, Err(_), _) | (State::Attaching(_), _, Some(_)) => "failed",
+            (State::Attaching(_), ..) => "attaching",
+            (State::Waiting, ..) => "waiting",
+        };
+        rows::Endpoint {
+            name: e.spec.name.to_string(),
+            network: e.spec.network.to_string(),
+            addresses: objects::prefixes(assigned).map(|p| p.addr()).collect(),
+            mac: objects::mac(assigned).to_string(),
+            netns: e.spec.netns.display().to_string(),
+            interface: e.spec.interface.to_string(),
+            host_interface: e.outer.to_string(),
+            mtu: e.attachment().and_then(|a| a.wiring.mtu),
+            state: state.into(),
+            advertised: self.is_advertised(e),
+            error: e.assigned.clone().err().or(problem),
+        }
+    }
+
+    fn network(&self, n: &Network) -> rows::Network {
+        let subnets = [n.v4.as_ref().map(|s| s.net.into()), n.v6.as_ref().map(|s| s.net.into())];
+        let gateways = [n.v4.as_ref().map(|s| s.gateway.into()), n.v6.as_ref().map(|s| s.gateway.into())];
+        let pool = n.v4.as_ref().map(|s| size(&s.pool)).or_else(|| n.v6.as_ref().map(|s| size(&s.pool)));
+        rows::Network {
+            name: n.name.to_string(),
+            encap: match n.encap {
+                Encap::Routed => "routed".into(),
+            },
+            subnets: subnets.into_iter().flatten().collect(),
+            gateways: gateways.into_iter().flatten().collect(),
+            advertise: match n.advertise {
+                Advertise::Endpoints => "endpoints".into(),
+                Advertise::Subnet => "subnet".into(),
+                Advertise::None => "none".into(),
+            },
+            pool_size: pool.unwrap_or_default(),
+            pool_used: self.endpoints.addresses.used(n) as u64,
+            endpoints: self.endpoints.all.values().filter(|e| e.spec.network == n.name).count() as u64,
+            mtu: self.mtu(),
+        }
+    }
+}
+
+/// The addresses of a pool; a pool larger than that is as good as endless.
+fn size<A: Address>(pool: &[AddrRange<A>]) -> u64 {
+    let total = pool.iter().fold(0_u128, |n, r| n.saturating_add(r.span().saturating_add(1)));
+    u64::try_from(total).unwrap_or(u64::MAX)
+}
+
+/// IPv4 first, then IPv6, page by page.
+fn pages<T>(cursor: Cursor, page: impl Fn(rib::Cursor) -> rib::Page<T>) -> (Vec<T>, Option<Cursor>) {
+    let (family, at) = match cursor {
+        Cursor::Rib(family, at) => (family, at),
+        _ => (Family::Ipv4, rib::Cursor::start(Family::Ipv4)),
+    };
+    let page = page(at);
+    let next = match (page.next, family) {
+        (Some(next), family) => Some(Cursor::Rib(family, next)),
+        (None, Family::Ipv4) => Some(Cursor::Rib(Family::Ipv6, rib::Cursor::start(Family::Ipv6))),
+        (None, Family::Ipv6) => None,
+    };
+    (page.rows, next)
+}
+
+fn neighbor(p: &PeerStatus, now: Instant) -> rows::Neighbor {
+    let seconds = |at: Instant| now.saturating_duration_since(at).as_secs();
+    let open = p.negotiated.as_ref().map(|n| &n.open);
+    let configured = match p.remote_as {
+        RemoteAs::Exact(asn) => Some(asn),
+        RemoteAs::External => None,
+    };
+    let last_error = match (&p.shutdown, p.negotiated.is_some()) {
+        (Some(why), _) if why.is_empty() => Some("shut down".into()),
+        (Some(why), _) => Some(format!("shut down: {why}")),
+        (None, true) => None,
+        (None, false) => p.last_error.as_ref().map(|(_, cause)| cause.to_string()),
+    };
+    let count = |m: &petiole_bgp::speaker::MessageCounts| {
+        m.open + m.update + m.notification + m.keepalive + m.route_refresh
+    };
+    rows::Neighbor {
+        name: p.name.to_string(),
+        description: Some(p.description.clone()).filter(|d| !d.is_empty()),
+        address: p.address.ip(),
+        asn: p.asn.or(configured),
+        state: p.state.to_string(),
+        uptime: p.negotiated.as_ref().and(p.since).map(seconds),
+        router_id: open.map(|o| o.router_id),
+        host_name: open.and_then(|o| {
+            o.capabilities.iter().find_map(|c| match c {
+                Capability::Fqdn { host, .. } => Some(host.clone()),
+                _ => None,
+            })
+        }),
+        hold_time: p.negotiated.as_ref().map(|n| n.hold_time),
+        keepalive: p.negotiated.as_ref().map(|n| n.keepalive.as_secs() as u16),
+        capabilities: open.map(|o| o.capabilities.iter().map(capability).collect()).unwrap_or_default(),
+        families: p.families.iter().map(|(f, c)| family(*f, c)).collect(),
+        messages_received: count(&p.messages.received),
+        messages_sent: count(&p.messages.sent),
+        flaps: p.flaps,
+        last_error,
+        next_attempt: p.next_retry.map(|at| at.saturating_duration_since(now).as_secs()),
+    }
+}
+
+/// A capability by its name in IANA's registry.
+fn capability(c: &Capability) -> String {
+    match c {
+        Capability::Multiprotocol(family) => format!("multiprotocol {family}"),
+        Capability::RouteRefresh => "route refresh".into(),
+        Capability::ExtendedNextHop(_) => "extended next hop".into(),
+        Capability::ExtendedMessage => "extended message".into(),
+        Capability::FourOctetAs(_) => "4-octet AS number".into(),
+        Capability::GracefulRestart(_) => "graceful restart".into(),
+        Capability::EnhancedRouteRefresh => "enhanced route refresh".into(),
+        Capability::Fqdn { .. } => "FQDN".into(),
+        Capability::Unknown { code, .. } => format!("code {code}"),
+    }
+}
+
+fn family(family: Family, c: &FamilyCounters) -> rows::NeighborFamily {
+    rows::NeighborFamily {
+        family: family.to_string(),
+        received: c.received,
+        accepted: c.accepted.into(),
+        rejected: c.rejected,
+        advertised: c.advertised.into(),
+    }
+}
+
+fn adjacent(route: &AdjacentRoute, neighbor: &str) -> rows::Path {
+    attributes(route.prefix, neighbor.to_owned(), &route.attributes)
+}
+
+fn attributes(prefix: ipnet::IpNet, neighbor: String, a: &Attributes) -> rows::Path {
+    fn texts<T: ToString>(list: &[T]) -> Vec<String> {
+        list.iter().map(ToString::to_string).collect()
+    }
+    let next_hop = match a.next_hop() {
+        NextHop::V4(address) if address.is_unspecified() => None,
+        NextHop::V6 { global, .. } if global.is_unspecified() => None,
+        other => Some(other.address()),
+    };
+    rows::Path {
+        prefix,
+        neighbor,
+        next_hop,
+        as_path: a.as_path().to_string(),
+        origin: match a.origin() {
+            Origin::Igp => "IGP".into(),
+            Origin::Egp => "EGP".into(),
+            Origin::Incomplete => "incomplete".into(),
+        },
+        med: a.med(),
+        local_pref: a.local_pref(),
+        communities: texts(a.communities()),
+        large_communities: texts(a.large_communities()),
+        extended_communities: texts(a.extended_communities()),
+        best: false,
+        multipath: false,
+        reason: None,
+    }
+}
+
+fn ns(key: &Key) -> Ns {
+    match key {
+        Key::Sysctl(ns, _) | Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => *ns,
+        Key::NextHop(_) => Ns::HOST,
+        Key::Route(route) => route.ns,
+    }
+}
+
+fn kind(key: &Key) -> &'static str {
+    match key {
+        Key::Sysctl(..) => "sysctl",
+        Key::Link(..) => "link",
+        Key::Address(..) => "address",
+        Key::Neighbour(..) => "neighbour",
+        Key::NextHop(_) => "nexthop",
+        Key::Route(_) => "route",
+    }
+}
+
+fn key_text(key: &Key) -> String {
+    match key {
+        Key::Sysctl(_, path) => path.to_string(),
+        Key::Link(_, name) => name.to_string(),
+        Key::Address(_, link, address) => format!("{address} dev {link}"),
+        Key::Neighbour(_, link, address) => format!("{address} dev {link}"),
+        Key::NextHop(id) => format!("{:#x}", id.0),
+        Key::Route(r) if r.table == objects::TABLE_MAIN => format!("{} metric {}", r.prefix, r.metric),
+        Key::Route(r) => format!("{} table {} metric {}", r.prefix, r.table, r.metric),
+    }
+}
+
+/// A kernel object for the log.
+pub(crate) fn key(key: &Key) -> String {
+    format!("{} {}", kind(key), key_text(key))
+}
+
+fn value(object: &Object) -> String {
+    match object {
+        Object::Sysctl(_, _, value) => value.to_string(),
+        Object::Link(_, _, link) => {
+            let mut parts = vec![if link.up { "up".to_owned() } else { "down".into() }];
+            parts.extend(link.mtu.map(|m| format!("mtu {m}")));
+            parts.extend(link.mac.map(|m| m.to_string()));
+            parts.join(" ")
+        }
+        Object::Address(..) => String::new(),
+        Object::Neighbour(_, _, _, mac) => mac.to_string(),
+        Object::NextHop(_, KernelNextHop::Single { via, link, .. }) => format!("via {via} dev {link}"),
+        Object::NextHop(_, KernelNextHop::Group(members)) => {
+            let members: Vec<String> = members.iter().map(|m| format!("{:#x}", m.0)).collect();
+            format!("group {}", members.join(" "))
+        }
+        Object::Route(_, route) => {
+            let target = match &route.target {
+                RouteTarget::NextHop(id) => format!("nexthop {:#x}", id.0),
+                RouteTarget::Link { link, via: Some(via) } => format!("via {via} dev {link}"),
+                RouteTarget::Link { link, via: None } => format!("dev {link}"),
+                RouteTarget::Unreachable => "unreachable".into(),
+                RouteTarget::Blackhole => "blackhole".into(),
+            };
+            match route.preferred_source {
+                Some(source) => format!("{target} src {source}"),
+                None => target,
+            }
+        }
+    }
+}

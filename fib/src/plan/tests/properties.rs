@@ -8,7 +8,7 @@ use super::world::{
 };
 use crate::{
     fake::{FakeKernel, Fault},
-    model::{Key, Mac, NextHop, NextHopId, Ns, Object, Route, RouteTarget},
+    model::{Key, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget},
     owner::Owner,
 };
 
@@ -112,6 +112,12 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 fn prefix(to: u8) -> String {
     if to < 4 { format!("20.{to}.0.0/16") } else { format!("2001:db8:{to}::/48") }
+}
+
+/// A foreign route's key: the very one of ours, or beside it.
+fn foreign_key(to: u8, ours: bool) -> RouteKey {
+    let to = prefix(to);
+    if ours { Owner::default().route_key(net(&to)) } else { route_key(Ns::HOST, &to, 100) }
 }
 
 /// The route prefers a source of its own family, and IPv6 routes go by IPv6 next hops: others are the daemon's fault.
@@ -223,7 +229,7 @@ impl Play {
                 world.kernel.fail_at(at, if done { Fault::DoneBut(errno) } else { Fault::Refuse(errno) });
             }
             Act::ForeignRoute { to, ours } => {
-                let key = route_key(Ns::HOST, &prefix(to), if ours { Owner::METRIC } else { 100 });
+                let key = foreign_key(to, ours);
                 let route = Route { target: RouteTarget::Blackhole, preferred_source: None };
                 self.both(|kernel| kernel.set_route(key, route.clone(), FOREIGN));
             }
@@ -250,7 +256,7 @@ impl Play {
     }
 
     fn no_foreign_route(&mut self, to: u8, ours: bool) {
-        let key = route_key(Ns::HOST, &prefix(to), if ours { Owner::METRIC } else { 100 });
+        let key = foreign_key(to, ours);
         let held_by_us = self.world.kernel.keys_of(&Owner::default()).contains(&Key::Route(key));
         self.shadow.take_away(&Key::Route(key));
         if !held_by_us {

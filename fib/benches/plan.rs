@@ -26,7 +26,9 @@ fn main() {
 
     println!("{ROUTES} IPv4 routes, slices of {SLICE}");
     let before = resident();
-    report("want", ROUTES, || (0..ROUTES).for_each(|n| fib.want_route(prefix(n), &both, None)));
+    report("want", ROUTES, || {
+        (0..ROUTES).for_each(|n| fib.want_route(prefix(n), &both, None));
+    });
     report("plan and answer", ROUTES, || drain(&mut fib, now));
     assert_eq!(fib.counters().routes_installed, ROUTES as usize);
     println!("{:<34} {:>9.1} MiB resident", "", resident() - before);

@@ -185,7 +185,11 @@ impl Fib {
         }
         self.clear_failure(Item::Object(slot));
         self.mark(slot);
-        // The other end of a veth may have waited for this one, or this one may be in its way.
+        self.mark_pair(slot);
+    }
+
+    /// The other end of a veth may have waited for this one, or this one may be in its way.
+    pub(super) fn mark_pair(&mut self, slot: u32) {
         if let Some((Key::Link(ns, name), _)) = self.objects.get(slot)
             && let Some(pair) = self.objects.pair(*ns, name)
         {

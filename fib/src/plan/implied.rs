@@ -22,6 +22,7 @@ use crate::model::{Concern, IfName, Key, NextHop, NextHopId, Ns, Object, Route, 
 
 use super::{
     Fib,
+    asking::concerns,
     objects::{Held, Reading, Support, rests_on},
     routes::{Flight, RouteCell, RouteSlot, mark},
     values::ValueId,
@@ -54,6 +55,12 @@ impl Fib {
         let another = new.is_none_or(|new| old.index != 0 && new.index != 0 && new.index != old.index);
         if another {
             self.all_on_link_vanishes(ns, name);
+            if new.is_some() {
+                // When it was replaced, we have missed; some of what we made may be on the new one.
+                for concern in concerns(ns).iter().filter(|c| **c != Concern::Links) {
+                    self.asking.dump(ns, *concern);
+                }
+            }
             // A namespace that was given up may live on somewhere, and the other end with it: there, its own event
             // tells.
             if new.is_none()

@@ -74,11 +74,7 @@ impl Fib {
     fn ns_is_ready(&mut self, ns: Ns) {
         for slot in self.objects.in_ns(ns) {
             self.mark(slot);
-            if let Some((Key::Link(ns, name), _)) = self.objects.get(slot)
-                && let Some(pair) = self.objects.pair(*ns, name)
-            {
-                self.mark(pair);
-            }
+            self.mark_pair(slot);
         }
         if ns == Ns::HOST {
             for route in self.routes.filter(|c| c.desired != c.actual || c.is(mark::WAITING)) {

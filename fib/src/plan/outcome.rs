@@ -33,6 +33,14 @@ fn meaning(error: &KernelError) -> Meaning {
     }
 }
 
+/// Whether an error says nothing of what was done: the answer got lost, or something was short.
+fn is_unsure(error: &KernelError) -> bool {
+    matches!(
+        error.errno.0,
+        libc::EINTR | libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM | libc::EIO | libc::ETIMEDOUT
+    )
+}
+
 impl Fib {
     /// The outcome of operations, in the order in which [`Fib::plan`] gave them.
     pub fn applied(&mut self, results: Vec<(Key, OpResult)>, now: Instant) -> Vec<Notice> {
@@ -84,6 +92,7 @@ impl Fib {
             }
         }
         self.mark(slot);
+        self.mark_pair(slot);
         self.tell(slot, settled);
     }
 
@@ -243,11 +252,10 @@ impl Fib {
             return;
         }
         let settled = self.is_route_settled(route);
-        // If it is not tried again now, and the refusal was not the whole truth, it would stay; to remove or write once
-        // more what is not there does no harm.
-        let refused = result.as_ref().err().is_some_and(|error| meaning(error) != Meaning::There);
-        let again = before.desired.is_some_and(|v| self.is_possible(v));
-        let assume = refused && before.flight == routes::Flight::Write && before.actual.is_none() && !again;
+        // Should it not be wanted any more when its time to be tried again comes, it would stay if it was made after
+        // all. To remove, or write once more, what is not there does no harm.
+        let unsure = result.as_ref().err().is_some_and(is_unsure);
+        let assume = unsure && before.flight == routes::Flight::Write && before.actual.is_none();
         let flight = self.routes.land(route, result.is_ok() || assume);
         self.heed_signals();
         match result {
@@ -267,9 +275,6 @@ impl Fib {
                 }
                 (routes::Flight::Write, Meaning::NotThere) if before.actual.is_some() => {
                     self.update_route(route, |c| c.actual = None);
-                }
-                (routes::Flight::Write, _) if assume => {
-                    self.routes.update(route, |c| c.set(mark::FORCE, true));
                 }
                 // Wanted again before it was gone; or is it gone?
                 (routes::Flight::Delete, _) if before.desired.is_some() => {
@@ -293,7 +298,7 @@ impl Fib {
         }
         self.routes.update(route, |c| {
             // A refusal may not be the whole truth. What is believed to be there is written once more.
-            c.set(mark::FORCE, c.actual.is_some() && (refused || c.is(mark::FORCE)));
+            c.set(mark::FORCE, c.actual.is_some() && (unsure || c.is(mark::FORCE)));
             c.set(mark::TAINTED, false);
         });
         let clean = self.routes.cell(route).is_some_and(|c| {

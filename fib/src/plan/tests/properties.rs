@@ -8,7 +8,7 @@ use super::world::{
 };
 use crate::{
     fake::{FakeKernel, Fault},
-    model::{Key, Mac, NextHop, NextHopId, Ns, Object, Route, RouteTarget},
+    model::{Key, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget},
     owner::Owner,
 };
 
@@ -72,6 +72,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         libc::ENOENT,
         libc::EPERM,
     ]);
+    // What may be said of something that was done: the answer got lost; it was done twice.
+    let lost = prop::sample::select(vec![libc::EINTR, libc::ENOBUFS, libc::ENOMEM, libc::EEXIST]);
     let up = any::<bool>;
     let act = prop_oneof![
         6 => (0..6_u8, 0..SETS.len(), 0..SOURCES.len())
@@ -97,7 +99,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (0..2_usize).prop_map(Act::NamespaceGoes),
         1 => (0..2_usize).prop_map(Act::NamespaceComes),
         1 => Just(Act::Lose),
-        2 => (0..6_u64, up(), errno).prop_map(|(after, done, errno)| Act::Fault { after, done, errno }),
+        2 => (0..6_u64, errno).prop_map(|(after, errno)| Act::Fault { after, done: false, errno }),
+        2 => (0..6_u64, lost).prop_map(|(after, errno)| Act::Fault { after, done: true, errno }),
         1 => (0..6_u8, up()).prop_map(|(to, ours)| Act::ForeignRoute { to, ours }),
         1 => (0..6_u8, up()).prop_map(|(to, ours)| Act::NoForeignRoute { to, ours }),
         1 => (1..6_u8).prop_map(Act::ForeignAddress),
@@ -109,6 +112,12 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 fn prefix(to: u8) -> String {
     if to < 4 { format!("20.{to}.0.0/16") } else { format!("2001:db8:{to}::/48") }
+}
+
+/// A foreign route's key: the very one of ours, or beside it.
+fn foreign_key(to: u8, ours: bool) -> RouteKey {
+    let to = prefix(to);
+    if ours { Owner::default().route_key(net(&to)) } else { route_key(Ns::HOST, &to, 100) }
 }
 
 /// The route prefers a source of its own family, and IPv6 routes go by IPv6 next hops: others are the daemon's fault.
@@ -220,7 +229,7 @@ impl Play {
                 world.kernel.fail_at(at, if done { Fault::DoneBut(errno) } else { Fault::Refuse(errno) });
             }
             Act::ForeignRoute { to, ours } => {
-                let key = route_key(Ns::HOST, &prefix(to), if ours { Owner::METRIC } else { 100 });
+                let key = foreign_key(to, ours);
                 let route = Route { target: RouteTarget::Blackhole, preferred_source: None };
                 self.both(|kernel| kernel.set_route(key, route.clone(), FOREIGN));
             }
@@ -247,7 +256,7 @@ impl Play {
     }
 
     fn no_foreign_route(&mut self, to: u8, ours: bool) {
-        let key = route_key(Ns::HOST, &prefix(to), if ours { Owner::METRIC } else { 100 });
+        let key = foreign_key(to, ours);
         let held_by_us = self.world.kernel.keys_of(&Owner::default()).contains(&Key::Route(key));
         self.shadow.take_away(&Key::Route(key));
         if !held_by_us {
@@ -334,7 +343,7 @@ proptest! {
     #[test]
     fn one_failure_anywhere_heals(at in 0..60_u64, errno in 1..120_i32, done in any::<bool>()) {
         let mut play = Play::new();
-        let fault = if done { Fault::DoneBut(errno) } else { Fault::Refuse(errno) };
+        let fault = if done { Fault::DoneBut(libc::EINTR) } else { Fault::Refuse(errno) };
         play.world.kernel.fail_at(at, fault);
         for (ns, name, host) in CONTAINERS {
             play.world.want_all(container(ns, name, host));

@@ -27,6 +27,8 @@ pub struct Owner {
     pub alias_prefix: &'static str,
     /// `IFLA_GROUP` of links that we make: the kernel takes it at creation, an alias only afterwards.
     pub link_group: u32,
+    /// Name of our nftables tables, in every family: what is in them is ours.
+    pub nft_table: &'static str,
 }
 
 impl Owner {
@@ -54,6 +56,9 @@ impl Owner {
 
     /// `0x7065`, ASCII `pe`: iproute2 and networkd use 0 unless told otherwise.
     pub const LINK_GROUP: u32 = 0x7065;
+
+    /// Name of our nftables tables.
+    pub const NFT_TABLE: &'static str = "petiole";
 
     /// Start of every alias of ours.
     pub const ALIAS_PREFIX: &'static str = "petiole:";
@@ -116,6 +121,7 @@ impl Default for Owner {
             next_hop_ids: Self::NEXT_HOP_IDS,
             alias_prefix: Self::ALIAS_PREFIX,
             link_group: Self::LINK_GROUP,
+            nft_table: Self::NFT_TABLE,
         }
     }
 }

@@ -169,6 +169,8 @@ pub enum Field {
     IifName,
     /// `meta oifname`, 16 octets, filled with zeros.
     OifName,
+    /// `meta iifgroup`: `IFLA_GROUP` of the incoming link, four octets in host order. Links that we make have ours.
+    IifGroup,
     /// `ip saddr`.
     Ip4Source,
     /// `ip daddr`.
@@ -200,6 +202,7 @@ impl Field {
             Self::SourcePort | Self::DestinationPort => 2,
             Self::Ip4Source
             | Self::Ip4Destination
+            | Self::IifGroup
             | Self::DestinationType
             | Self::ReversePath
             | Self::CtState

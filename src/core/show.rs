@@ -1,6 +1,6 @@
 //! What `show` shows: the state of the core as rows.
 
-use std::{net::IpAddr, time::Instant};
+use std::{collections::HashMap, net::IpAddr, ops::Bound, time::Instant};
 
 use petiole_bgp::{
     rib::{self, AdjacentRoute, FamilyCounters, PathView, PeerId, RouteView, Standing},
@@ -12,19 +12,22 @@ use petiole_fib::model::{FdbTarget, Key, NextHop as KernelNextHop, Object, Route
 
 use super::{
     Core,
-    endpoints::{Endpoint, State},
+    endpoints::{Endpoint, Origin, State},
     objects,
 };
-use crate::control::{
-    Show,
-    rows::{self, Rows},
+use crate::{
+    control::{
+        Show,
+        rows::{self, Rows},
+    },
+    io::journal::Record,
 };
 
 /// Rows of one part of an answer. A part is made in one go on the core's loop.
 const PAGE: usize = 500;
 
 /// Where the next part of an answer starts.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Cursor {
     /// At the beginning.
     #[default]
@@ -33,6 +36,8 @@ pub(crate) enum Cursor {
     Rib(Family, rib::Cursor),
     /// At this learned route of the FIB.
     Fib(usize),
+    /// Behind this endpoint.
+    Endpoint(ScopedName),
 }
 
 impl Core {
@@ -65,12 +70,9 @@ impl Core {
                 )
             }
             Show::Fib => self.fib_rows(cursor),
-            Show::Endpoints => {
-                (Rows::Endpoints(self.endpoints.all.values().map(|e| self.endpoint(e)).collect()), None)
-            }
-            Show::Networks => {
-                (Rows::Networks(self.config.networks.iter().map(|n| self.network(n)).collect()), None)
-            }
+            Show::Endpoints => self.endpoint_rows(cursor),
+            Show::Networks => (Rows::Networks(self.network_rows(now)), None),
+            Show::Vteps => (Rows::Vteps(self.vtep_rows()), None),
             Show::Config => {
                 let value = serde_json::to_value(&self.config).map_err(|e| e.to_string())?;
                 (Rows::Config(value), None)
@@ -160,6 +162,45 @@ impl Core {
         (Rows::Fib(rows), next.map(Cursor::Fib))
     }
 
+    fn endpoint_rows(&self, cursor: Cursor) -> (Rows, Option<Cursor>) {
+        let (start, mut rows) = match cursor {
+            Cursor::Endpoint(name) => (Bound::Excluded(name), Vec::new()),
+            _ => (Bound::Unbounded, self.orphan_rows()),
+        };
+        let mut page = self.endpoints.all.range((start, Bound::Unbounded));
+        let part: Vec<(&ScopedName, &Endpoint)> = page.by_ref().take(PAGE).collect();
+        let next = part.last().filter(|_| page.next().is_some()).map(|(name, _)| Cursor::Endpoint((*name).clone()));
+        rows.extend(part.into_iter().map(|(_, e)| self.endpoint(e)));
+        (Rows::Endpoints(rows), next)
+    }
+
+    /// Endpoints of the journal that the configuration has no place for.
+    fn orphan_rows(&self) -> Vec<rows::Endpoint> {
+        let orphans = self.endpoints.requests.orphans.values();
+        let row = |(record, why): &(Record, String)| rows::Endpoint {
+            name: record.id.to_string(),
+            network: record.request.network.clone().unwrap_or_default(),
+            group: record.request.group.clone(),
+            origin: "request".into(),
+            addresses: record.assigned.iter().collect(),
+            mac: objects::mac(record.assigned).to_string(),
+            netns: record.request.netns.clone(),
+            interface: record.request.interface.clone().unwrap_or_default(),
+            host_interface: objects::outer(&record.id).to_string(),
+            mtu: None,
+            publish: record.request.publish.clone(),
+            state: "failed".into(),
+            advertised: false,
+            error: Some(why.clone()),
+        };
+        orphans.map(row).collect()
+    }
+
+    /// One endpoint's row.
+    pub(super) fn endpoint_row(&self, name: &ScopedName) -> Option<rows::Endpoint> {
+        self.endpoints.all.get(name).map(|e| self.endpoint(e))
+    }
+
     fn endpoint(&self, e: &Endpoint) -> rows::Endpoint {
         let assigned = e.assigned.clone().unwrap_or_default();
         let problem = e.attachment().and_then(|a| {
@@ -172,31 +213,60 @@ impl Core {
             (State::Attaching(_), ..) => "attaching",
             (State::Waiting, ..) => "waiting",
         };
+        let duplicate = assigned.iter().find(|a| self.duplicates.has(&e.spec.id, *a));
+        let duplicate = duplicate.map(|a| format!("another host announces {a} too"));
         rows::Endpoint {
             name: e.spec.id.to_string(),
             network: e.spec.network.to_string(),
-            addresses: objects::prefixes(assigned).map(|p| p.addr()).collect(),
+            group: e.spec.group.as_ref().map(ToString::to_string),
+            origin: match e.origin {
+                Origin::File => "file".into(),
+                Origin::Request(_) => "request".into(),
+            },
+            addresses: assigned.iter().collect(),
             mac: objects::mac(assigned).to_string(),
             netns: e.spec.netns.display().to_string(),
             interface: e.spec.interface.to_string(),
             host_interface: e.outer.to_string(),
             mtu: e.attachment().and_then(|a| a.wiring.mtu),
+            publish: e.spec.publish.iter().map(ToString::to_string).collect(),
             state: state.into(),
             advertised: self.is_advertised(e),
-            error: e.assigned.clone().err().or(problem),
+            error: e.assigned.clone().err().or(problem).or(duplicate),
         }
     }
 
-    fn network(&self, n: &Network) -> rows::Network {
+    fn network_rows(&self, now: Instant) -> Vec<rows::Network> {
+        let mut endpoints: HashMap<&ScopedName, u64> = HashMap::new();
+        for e in self.endpoints.all.values() {
+            *endpoints.entry(&e.spec.network).or_default() += 1;
+        }
+        let row = |n| self.network(n, endpoints.get(&n.id).copied().unwrap_or_default(), now);
+        self.config.networks.iter().map(row).collect()
+    }
+
+    fn network(&self, n: &Network, endpoints: u64, now: Instant) -> rows::Network {
         let subnets = [n.v4.as_ref().map(|s| s.net.into()), n.v6.as_ref().map(|s| s.net.into())];
         let gateways = [
             n.v4.as_ref().and_then(|s| s.gateway).map(Into::into),
             n.v6.as_ref().and_then(|s| s.gateway).map(Into::into),
         ];
-        let pool = n.v4.as_ref().map(|s| size(&s.pool)).or_else(|| n.v6.as_ref().map(|s| size(&s.pool)));
+        // A pool larger than that is as good as endless.
+        let number = |n: u128| u64::try_from(n).unwrap_or(u64::MAX);
+        let usage = self.endpoints.ipam.usage(n, self.unix(now));
+        let problem = self.network_problem(&n.id).map(|(key, text)| format!("{}: {text}", self::key(key)));
+        let up = objects::network_links(n).all(|key| self.fib.settled(&key));
         rows::Network {
             name: n.id.to_string(),
+            tenant: n.id.tenant.to_string(),
             encap: n.encap.as_str().into(),
+            tag: match n.encap {
+                Encap::Routed => None,
+                Encap::Vlan { tag, .. } => Some(tag.into()),
+                Encap::Vxlan { vni, .. } => Some(vni),
+            },
+            bridge: n.encap.is_bridged().then(|| objects::bridge(&n.id).to_string()),
+            device: objects::device(&n.encap).map(|d| d.to_string()),
             subnets: subnets.into_iter().flatten().collect(),
             gateways: gateways.into_iter().flatten().collect(),
             advertise: match n.advertise {
@@ -204,18 +274,43 @@ impl Core {
                 Advertise::Subnet => "subnet".into(),
                 Advertise::None => "none".into(),
             },
-            pool_size: pool.unwrap_or_default(),
-            pool_used: self.endpoints.addresses.used(n) as u64,
-            endpoints: self.endpoints.all.values().filter(|e| e.spec.network == n.id).count() as u64,
-            mtu: self.mtu(),
+            masquerade: n.masquerade,
+            pool_size: number(usage.size),
+            pool_used: number(usage.used),
+            pool_quarantined: number(usage.quarantined),
+            endpoints,
+            mtu: self.network_mtu(n),
+            state: match (&problem, up) {
+                (Some(_), _) => "failed".into(),
+                (None, true) => "up".into(),
+                (None, false) => "pending".into(),
+            },
+            error: problem,
         }
     }
-}
 
-/// The addresses of a pool; a pool larger than that is as good as endless.
-fn size<A: Address>(pool: &[AddrRange<A>]) -> u64 {
-    let total = pool.iter().fold(0_u128, |n, r| n.saturating_add(r.span().saturating_add(1)));
-    u64::try_from(total).unwrap_or(u64::MAX)
+    fn vtep_rows(&self) -> Vec<rows::Vtep> {
+        let mut rows = Vec::new();
+        for n in &self.config.networks {
+            let (Encap::Vxlan { vni, local, port, vteps }, Some(device)) = (&n.encap, objects::device(&n.encap))
+            else {
+                continue;
+            };
+            rows.extend(vteps.iter().map(|remote| {
+                let settled = self.fib.settled(&Key::Fdb(objects::flood(&device, *remote)));
+                rows::Vtep {
+                    network: n.id.to_string(),
+                    vni: *vni,
+                    device: device.to_string(),
+                    local: *local,
+                    remote: *remote,
+                    port: *port,
+                    state: if settled { "installed".into() } else { "pending".into() },
+                }
+            }));
+        }
+        rows
+    }
 }
 
 /// IPv4 first, then IPv6, page by page.

@@ -32,6 +32,8 @@ pub(crate) enum Event {
     Closed { conn: ConnId, reason: String },
     /// The kernel thread has something to say.
     Kernel(petiole_fib::model::Event),
+    /// The journal has written something, or could not.
+    Persisted(journal::Persisted),
     /// A container's namespace came or went.
     Namespace(netns::Change),
     /// Somebody asks on the control socket.

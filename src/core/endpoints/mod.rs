@@ -207,6 +207,11 @@ impl Endpoints {
         self.all.values().filter(|e| !e.spec.publish.is_empty())
     }
 
+    /// Whether some container has published ports.
+    pub(super) fn is_publishing(&self) -> bool {
+        self.publishers().next().is_some()
+    }
+
     /// Containers of a network.
     pub(super) fn in_network<'a>(&'a self, network: &'a ScopedName) -> impl Iterator<Item = &'a Endpoint> {
         self.all.values().filter(move |e| e.spec.network == *network)

@@ -88,7 +88,7 @@ impl Core {
     }
 
     fn restore_request(&mut self, record: Record, now: Instant) {
-        let resolved = petiole_config::endpoint(&self.config, &record.request)
+        let resolved = petiole_config::request::endpoint(&self.config, &record.request)
             .and_then(|spec| self.check_free(&spec).map(|()| spec));
         let spec = match resolved {
             Ok(spec) => spec,
@@ -153,7 +153,7 @@ impl Core {
         if !self.unread.is_empty() {
             return Err("still starting: the kernel's state is being read".into());
         }
-        let spec = petiole_config::endpoint(&self.config, &request)?;
+        let spec = petiole_config::request::endpoint(&self.config, &request)?;
         let name = spec.id.clone();
         if let Some(existing) = self.endpoints.all.get(&name) {
             let Some(requested) = existing.requested() else {
@@ -457,7 +457,7 @@ impl Core {
                 without.entry(endpoint.spec.network.clone()).or_default().push(name.to_string());
                 continue;
             }
-            let spec = petiole_config::endpoint(config, &requested.request)
+            let spec = petiole_config::request::endpoint(config, &requested.request)
                 .map_err(|e| format!("endpoint {name}, added at run time, does not fit: {e}"))?;
             let (Some(network), Ok(assigned)) = (config.network(&spec.network), &endpoint.assigned) else {
                 continue;
@@ -497,7 +497,7 @@ impl Core {
     pub(super) fn reconfigure_requests(&mut self, now: Instant) {
         for endpoint in self.endpoints.all.values_mut() {
             let Origin::Request(requested) = &endpoint.origin else { continue };
-            if let Ok(spec) = petiole_config::endpoint(&self.config, &requested.request) {
+            if let Ok(spec) = petiole_config::request::endpoint(&self.config, &requested.request) {
                 endpoint.spec = spec;
             }
         }

@@ -245,6 +245,11 @@ impl Ipam {
         std::mem::take(&mut self.changes)
     }
 
+    /// Whether [`Ipam::take_changes`] has something.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// All release records.
     pub(crate) fn releases(&self) -> impl Iterator<Item = Release> {
         self.networks.iter().flat_map(|(network, Ledgers { v4, v6 })| {

@@ -6,12 +6,12 @@ use std::{
 };
 
 use ipnet::IpNet;
-use petiole_config::model::{Network, ScopedName};
+use petiole_config::model::{Network, Publish, ScopedName};
 use petiole_fib::model::{
     BridgePort, FdbKey, FdbTarget, IfName, Link, LinkKind, Mac, Ns, Object, RouteTarget,
 };
 
-use super::{HOST_MAC, default_of, names, route, sysctl};
+use super::{HOST_MAC, default_of, names, netfilter, route, sysctl};
 use crate::core::ipam::Assigned;
 
 /// How one container is wired.
@@ -28,6 +28,7 @@ pub(crate) struct Wiring {
     pub(crate) gateways: Gateways,
     pub(crate) medium: Medium,
     pub(crate) mtu: Option<u32>,
+    pub(crate) publish: Vec<Publish>,
 }
 
 /// The default gateways of a network.
@@ -122,6 +123,7 @@ pub(crate) fn container(w: &Wiring) -> Vec<Object> {
             bridged(w, bridge, (*length4, *length6), &mut objects)
         }
     }
+    objects.extend(netfilter::published(w));
     objects
 }
 
@@ -219,6 +221,7 @@ mod tests {
             gateways,
             medium,
             mtu: Some(1500),
+            publish: Vec::new(),
         }
     }
 

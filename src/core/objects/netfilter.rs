@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use petiole_config::model::{HostConfig, Name, Network, Protocol, Publish};
+use petiole_config::model::{HostConfig, Name, Network, Publish};
 use petiole_fib::{
     model::{
         Chain, ChainType, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, NftFamily, Object, Rule,
@@ -265,17 +265,17 @@ fn publishing_chains(objects: &mut Vec<Object>) {
 }
 
 /// The elements of a container's published ports.
-pub(crate) fn published(w: &Wiring, publish: &[Publish]) -> Vec<Object> {
+pub(super) fn published(w: &Wiring) -> Vec<Object> {
     let mut objects = Vec::new();
     let own = [w.addresses.v4.map(IpAddr::from), w.addresses.v6.map(IpAddr::from)];
     for (f, to) in own.into_iter().enumerate() {
         let Some(to) = to else { continue };
         let of_family = |p: &&Publish| p.address.is_none_or(|a| a.is_ipv4() == to.is_ipv4());
         let mut any = false;
-        for p in publish.iter().filter(of_family) {
+        for p in w.publish.iter().filter(of_family) {
             any = true;
-            let protocol = protocol_number(p.protocol);
-            for (host, container) in p.host.ports().zip(p.container.ports()) {
+            let protocol = p.protocol.number();
+            for (host, container) in (p.host.first()..=p.host.last()).zip(p.container.first()..=p.container.last()) {
                 let data = Some(Data::Destination(to, container));
                 let port = host.to_be_bytes();
                 objects.push(match p.address.filter(|a| !a.is_unspecified()) {
@@ -305,13 +305,4 @@ fn on_link(w: &Wiring, address: IpAddr) -> Span {
         (Medium::Bridged { length6, .. }, IpAddr::V6(_)) => *length6,
     };
     IpNet::new(address, length).map_or((address, address), |net| (net.network(), net.broadcast()))
-}
-
-/// As IANA numbers them.
-fn protocol_number(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
-    }
 }

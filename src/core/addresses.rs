@@ -10,12 +10,7 @@ use std::{
 
 use petiole_config::model::{Address, Network, ScopedName, Subnet};
 
-/// The addresses of one endpoint: at least one of the two.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Assigned {
-    pub(crate) v4: Option<Ipv4Addr>,
-    pub(crate) v6: Option<Ipv6Addr>,
-}
+pub(crate) use super::ipam::Assigned;
 
 /// Why there is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

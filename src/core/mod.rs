@@ -6,6 +6,8 @@
 
 mod addresses;
 mod endpoints;
+#[expect(dead_code, reason = "its first user is the endpoints' next version")]
+pub(crate) mod ipam;
 mod metrics;
 mod objects;
 mod sessions;

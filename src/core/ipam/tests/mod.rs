@@ -271,7 +271,10 @@ fn a_31_gives_out_both_of_its_addresses_and_a_32_its_only_one() {
     w.network.v4 = Some(Subnet { net: "192.168.1.4/32".parse().unwrap(), gateway: None, pool: vec![range] });
     assert_eq!(w.get("a"), "192.168.1.4");
     w.any("b").unwrap_err();
-    let mut w = World::new("subnet6 = \"2001:db8::4/128\"");
+    let mut w = World::new("subnet6 = \"2001:db8::4/127\"");
+    let only = Ipv6Addr::from_segments([0x2001, 0xdb8, 0, 0, 0, 0, 0, 4]);
+    let range = AddrRange::new(only, only).unwrap();
+    w.network.v6 = Some(Subnet { net: "2001:db8::4/128".parse().unwrap(), gateway: None, pool: vec![range] });
     assert_eq!(w.any("a"), Ok(v6("2001:db8::4")));
     w.any("b").unwrap_err();
 }

@@ -184,11 +184,14 @@ impl Ledger {
     }
 
     fn released_in(&self, pool: &Pool) -> impl Iterator<Item = (u64, u128)> {
-        pool.runs().flat_map(|run| self.released.range(run.first..=run.last)).map(|(address, at)| (*at, *address))
+        pool.runs()
+            .flat_map(|run| self.released.range(run.first..=run.last))
+            .map(|(address, at)| (*at, *address))
     }
 
     fn shortage(&self, pool: &Pool, now: u64, quarantine: u64, elsewhere: usize) -> Shortage {
-        let waits = |(at, _)| Some(quarantine.saturating_sub(now.saturating_sub(at))).filter(|left| *left > 0);
+        let waits =
+            |(at, _)| Some(quarantine.saturating_sub(now.saturating_sub(at))).filter(|left| *left > 0);
         let free_in = self.released_in(pool).filter_map(waits).min();
         Shortage { quarantined: self.quarantined(pool, now, quarantine), free_in, elsewhere }
     }

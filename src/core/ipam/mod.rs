@@ -317,7 +317,8 @@ impl Rules<'_> {
             AssignError::Exhausted(Box::new(Exhausted {
                 network: self.want.network.id.clone(),
                 group: group.map(|g| g.id.clone()),
-                ipv6: subnet.gateway.into().is_ipv6(),
+                // Only IPv6 has an address of this number.
+                ipv6: A::from_bits(u128::MAX).is_some(),
                 size: pool.size(),
                 used: ledger.used(&pool),
                 shortage,

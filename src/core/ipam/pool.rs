@@ -95,7 +95,10 @@ mod tests {
         let whole = pool(&[(10, 19), (30, 39)]);
         assert_eq!(whole.without(&pool(&[])), whole);
         assert_eq!(whole.without(&pool(&[(0, 9), (20, 29), (40, 50)])), whole);
-        assert_eq!(whole.without(&pool(&[(12, 13), (15, 15)])), pool(&[(10, 11), (14, 14), (16, 19), (30, 39)]));
+        assert_eq!(
+            whole.without(&pool(&[(12, 13), (15, 15)])),
+            pool(&[(10, 11), (14, 14), (16, 19), (30, 39)])
+        );
         assert_eq!(whole.without(&pool(&[(15, 34)])), pool(&[(10, 14), (35, 39)]));
         assert_eq!(whole.without(&pool(&[(0, 100)])), pool(&[]));
         assert_eq!(whole.without(&pool(&[(10, 10), (19, 30), (39, 39)])), pool(&[(11, 18), (31, 38)]));

@@ -10,9 +10,7 @@ use std::{
 };
 
 use petiole_config::model::ScopedName;
-use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
-};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use super::{Contents, OpenError, Record, Write};
 use crate::core::ipam::Release;

@@ -110,11 +110,8 @@ impl Add {
         })
         .map_err(|e| e.to_string())?;
         let added = added.ok_or("the daemon did not say what it added")?;
-        let text = if self.json {
-            serde_json::to_string(&added).map_err(|e| e.to_string())?
-        } else {
-            line(&added)
-        };
+        let text =
+            if self.json { serde_json::to_string(&added).map_err(|e| e.to_string())? } else { line(&added) };
         // A closed pipe is not worth an error here.
         let _ = writeln!(std::io::stdout(), "{text}");
         Ok(())

@@ -12,7 +12,6 @@ use crate::control::{
 
 use super::table::{Table, duration, or_dash};
 
-
 /// Asks the daemon and prints what it says.
 pub(super) fn show(socket: &Path, show: Show, json: bool) -> Result<(), String> {
     let mut out = BufWriter::new(io::stdout().lock());

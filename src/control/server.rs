@@ -152,7 +152,9 @@ fn look_up(request: &Request) -> Facts {
     let published = request.publish.iter().filter_map(|text| text.parse::<Publish>().ok());
     Facts {
         namespace: netns::identify(Path::new(&request.netns)),
-        port_taken: published.into_iter().find_map(|p| ports::taken(&p)),
+        port_taken: published
+            .into_iter()
+            .find_map(|p| ports::taken(p.protocol, p.address, p.host.first()..=p.host.last())),
     }
 }
 

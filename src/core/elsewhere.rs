@@ -12,8 +12,15 @@ use std::{
 };
 
 use ipnet::IpNet;
-use petiole_bgp::{rib::PathView, speaker::Origination, wire::LargeCommunity};
-use petiole_config::model::{Advertise, Network, ScopedName};
+use petiole_bgp::{
+    rib::PathView,
+    speaker::{Origination, Speaker},
+    wire::LargeCommunity,
+};
+use petiole_config::{
+    HostConfig,
+    model::{Advertise, Network, ScopedName},
+};
 
 use super::{Core, endpoints::State, sessions};
 
@@ -46,37 +53,49 @@ impl Duplicates {
 /// What every route of this host's own carries.
 pub(super) fn origination(asn: u32, router_id: Ipv4Addr) -> Origination {
     let mut origination = sessions::origination();
-    origination.large_communities = vec![LargeCommunity { global: asn, local1: HOST, local2: router_id.into() }];
+    origination.large_communities =
+        vec![LargeCommunity { global: asn, local1: HOST, local2: router_id.into() }];
     origination
 }
 
-impl Core {
-    /// Whether the fabric shows a host route to an address of the network from another host.
-    pub(super) fn is_elsewhere(&self, network: &Network, address: IpAddr) -> bool {
-        network.advertise == Advertise::Endpoints && self.host_of(address, true)
+/// What the fabric shows, and what of it is our own.
+pub(super) struct Fabric<'a> {
+    speaker: &'a Speaker,
+    origination: &'a Origination,
+    asn: u32,
+}
+
+impl<'a> Fabric<'a> {
+    pub(super) fn new(speaker: &'a Speaker, origination: &'a Origination, config: &HostConfig) -> Self {
+        Self { speaker, origination, asn: config.host.asn }
     }
 
-    /// Whether some path to the address is another host's. One that does not say whose it is counts only where we have
-    /// not announced the address ourselves (`unclaimed`): it could be our own that came back.
-    fn host_of(&self, address: IpAddr, unclaimed: bool) -> bool {
+    /// Whether the fabric shows a host route to an address of the network from another host.
+    pub(super) fn is_elsewhere(&self, network: &Network, address: IpAddr) -> bool {
+        network.advertise == Advertise::Endpoints && self.has_other_host(address, true)
+    }
+
+    /// Whether some path to the address is another host's. One that does not say whose it is counts only where we
+    /// have not announced the address ourselves (`unclaimed`): it could be our own that came back.
+    fn has_other_host(&self, address: IpAddr, unclaimed: bool) -> bool {
         let Some(route) = self.speaker.route(IpNet::from(address)) else { return false };
         let foreign = |path: &PathView| {
             let attributes = &path.attributes;
-            let hosts: Vec<&LargeCommunity> =
-                attributes.large_communities().iter().filter(|c| c.local1 == HOST).collect();
-            let ours = |c: &&LargeCommunity| self.origination.large_communities.contains(c);
-            match hosts.as_slice() {
-                [] => unclaimed || attributes.as_path().origin_as() != Some(self.config.host.asn),
-                hosts => !hosts.iter().any(ours),
+            let mut hosts = attributes.large_communities().iter().filter(|c| c.local1 == HOST).peekable();
+            if hosts.peek().is_none() {
+                return unclaimed || attributes.as_path().origin_as() != Some(self.asn);
             }
+            !hosts.any(|c| self.origination.large_communities.contains(c))
         };
         route.paths.iter().any(|path| path.peer.is_some() && foreign(path))
     }
+}
 
-    /// Looks at the next containers, a bounded number at a time.
-    pub(super) fn watch_duplicates(&mut self, now: Instant) {
+impl Core {
+    /// Looks at the next containers, a bounded number at a time; whether it was time for that.
+    pub(super) fn watch_duplicates(&mut self, now: Instant) -> bool {
         if self.duplicates.next.is_some_and(|at| now < at) {
-            return;
+            return false;
         }
         self.duplicates.next = Some(now + EVERY);
         let start = match self.duplicates.last.take() {
@@ -96,7 +115,8 @@ impl Core {
             .collect();
         self.duplicates.last = part.last().map(|(name, ..)| name.clone());
         for (name, address, announced) in part {
-            let elsewhere = announced && self.host_of(address, false);
+            let fabric = Fabric::new(&self.speaker, &self.origination, &self.config);
+            let elsewhere = announced && fabric.has_other_host(address, false);
             let alarm = (name, address);
             if elsewhere && !self.duplicates.alarms.contains(&alarm) {
                 tracing::error!(endpoint = %alarm.0, %address, "another host announces this address too");
@@ -108,5 +128,6 @@ impl Core {
         }
         let all = &self.endpoints.all;
         self.duplicates.alarms.retain(|(name, _)| all.contains_key(name));
+        true
     }
 }

@@ -7,7 +7,9 @@ use std::{
 
 use petiole_bgp::speaker::State as Session;
 
-use super::{Core, endpoints::State};
+use petiole_fib::model::{Key, Ns};
+
+use super::{Core, endpoints::State, objects};
 
 /// A text under construction.
 #[derive(Default)]
@@ -55,8 +57,12 @@ impl Core {
     }
 
     fn network_metrics(&self, t: &mut Text, now: Instant) {
-        let networks: Vec<_> =
-            self.config.networks.iter().map(|n| (n, n.id.name.to_string(), n.id.tenant.to_string())).collect();
+        let networks: Vec<_> = self
+            .config
+            .networks
+            .iter()
+            .map(|n| (n, n.id.name.to_string(), n.id.tenant.to_string()))
+            .collect();
         let usages: Vec<_> =
             networks.iter().map(|(n, ..)| self.endpoints.ipam.usage(n, self.unix(now))).collect();
         t.metric("network_addresses", "gauge", "Addresses of this host's share of a network.");
@@ -69,7 +75,7 @@ impl Core {
         }
         t.metric("network_up", "gauge", "1 while the links of a network stand as they should.");
         for (n, name, tenant) in &networks {
-            let up = super::objects::network_links(n).all(|key| self.fib.settled(&key));
+            let up = objects::network_links(n).all(|link| self.fib.settled(&Key::Link(Ns::HOST, link)));
             t.sample("network_up", &[("network", name), ("tenant", tenant)], u8::from(up));
         }
         t.single(

@@ -27,7 +27,8 @@ use ipnet::IpNet;
 use petiole_bgp::{
     rib::{FibNextHop, NextHops, PeerId},
     speaker::{
-        self, Action, ConnId, Impact, Origination, PeerEvent, PeerEventKind, Refusal, Secret, Speaker, Transport,
+        self, Action, ConnId, Impact, Origination, PeerEvent, PeerEventKind, Refusal, Secret, Speaker,
+        Transport,
     },
     wire::Family,
 };
@@ -239,7 +240,10 @@ impl Core {
         }
         self.finish_detaching(now);
         self.expire_requests(now);
-        self.watch_duplicates(now);
+        if self.watch_duplicates(now) {
+            // An address may have left its quarantine, or the fabric.
+            self.retry_unassigned(now);
+        }
     }
 
     /// A slice of background work. Returns whether more is left.

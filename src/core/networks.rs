@@ -4,12 +4,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
+    ops::RangeInclusive,
 };
 
 use ipnet::IpNet;
 use petiole_config::{
     HostConfig,
-    model::{Encap, Network, ScopedName},
+    model::{Encap, Network, Protocol, ScopedName},
 };
 use petiole_fib::model::{IfName, KernelError, Key, LinkKind, LinkState, Ns, Object};
 
@@ -29,6 +30,17 @@ pub(super) struct Networks {
     by_link: HashMap<IfName, ScopedName>,
     /// The kernel's latest refusal, by object.
     problems: BTreeMap<Key, String>,
+}
+
+/// A port of the host, wanted for something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WantedPort {
+    /// For what, in words.
+    pub(crate) what: String,
+    pub(crate) protocol: Protocol,
+    /// `None`: on every address.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) ports: RangeInclusive<u16>,
 }
 
 impl Core {
@@ -113,6 +125,38 @@ impl Core {
             self.want_configured();
             self.update_container_mtus();
         }
+    }
+
+    /// Ports that a new configuration wants and the running one does not have.
+    pub(crate) fn new_ports(&self, config: &HostConfig) -> Vec<WantedPort> {
+        let published = config.endpoints.iter().flat_map(|e| {
+            let old = self.config.endpoint(&e.id).map(|e| e.publish.as_slice()).unwrap_or_default();
+            e.publish.iter().filter(|p| !old.contains(p)).map(|p| WantedPort {
+                what: format!("endpoint {}", e.id),
+                protocol: p.protocol,
+                address: p.address,
+                ports: p.host.first()..=p.host.last(),
+            })
+        });
+        let vxlan = |n: &Network| match n.encap {
+            Encap::Vxlan { port, .. } => Some(port),
+            Encap::Routed | Encap::Vlan { .. } => None,
+        };
+        // VXLAN devices share a port, ours and those of others.
+        let shared = |port: u16| {
+            self.config.networks.iter().any(|n| vxlan(n) == Some(port))
+                || self.links.values().any(|l| matches!(l.kind, LinkKind::Vxlan { port: p, .. } if p == port))
+        };
+        let vxlan = config.networks.iter().filter_map(|n| {
+            let port = vxlan(n).filter(|port| !shared(*port))?;
+            Some(WantedPort {
+                what: format!("network {}", n.id),
+                protocol: Protocol::Udp,
+                address: None,
+                ports: port..=port,
+            })
+        });
+        published.chain(vxlan).collect()
     }
 
     /// Whether the host can carry the networks of a new configuration; the reason why it cannot.

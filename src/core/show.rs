@@ -8,11 +8,11 @@ use petiole_bgp::{
     wire::{Attributes, Capability, Family, NextHop, Origin},
 };
 use petiole_config::model::{Advertise, Encap, Network, ScopedName};
-use petiole_fib::model::{FdbTarget, Key, NextHop as KernelNextHop, Object, RouteTarget};
+use petiole_fib::model::{FdbTarget, Key, NextHop as KernelNextHop, Ns, Object, RouteTarget};
 
 use super::{
     Core,
-    endpoints::{Endpoint, Origin, State},
+    endpoints::{self, Endpoint, State},
     objects,
 };
 use crate::{
@@ -122,7 +122,7 @@ impl Core {
     }
 
     fn fib_rows(&self, cursor: Cursor) -> (Rows, Option<Cursor>) {
-        let failing: std::collections::HashMap<Key, String> =
+        let failing: HashMap<Key, String> =
             self.fib.failing().map(|(key, error, ..)| (key, error.to_string())).collect();
         let state = |settled: bool, key: &Key| {
             let error = failing.get(key).cloned();
@@ -169,7 +169,8 @@ impl Core {
         };
         let mut page = self.endpoints.all.range((start, Bound::Unbounded));
         let part: Vec<(&ScopedName, &Endpoint)> = page.by_ref().take(PAGE).collect();
-        let next = part.last().filter(|_| page.next().is_some()).map(|(name, _)| Cursor::Endpoint((*name).clone()));
+        let next =
+            part.last().filter(|_| page.next().is_some()).map(|(name, _)| Cursor::Endpoint((*name).clone()));
         rows.extend(part.into_iter().map(|(_, e)| self.endpoint(e)));
         (Rows::Endpoints(rows), next)
     }
@@ -220,8 +221,8 @@ impl Core {
             network: e.spec.network.to_string(),
             group: e.spec.group.as_ref().map(ToString::to_string),
             origin: match e.origin {
-                Origin::File => "file".into(),
-                Origin::Request(_) => "request".into(),
+                endpoints::Origin::File => "file".into(),
+                endpoints::Origin::Request(_) => "request".into(),
             },
             addresses: assigned.iter().collect(),
             mac: objects::mac(assigned).to_string(),
@@ -255,7 +256,7 @@ impl Core {
         let number = |n: u128| u64::try_from(n).unwrap_or(u64::MAX);
         let usage = self.endpoints.ipam.usage(n, self.unix(now));
         let problem = self.network_problem(&n.id).map(|(key, text)| format!("{}: {text}", self::key(key)));
-        let up = objects::network_links(n).all(|key| self.fib.settled(&key));
+        let up = objects::network_links(n).all(|link| self.fib.settled(&Key::Link(Ns::HOST, link)));
         rows::Network {
             name: n.id.to_string(),
             tenant: n.id.tenant.to_string(),
@@ -292,7 +293,8 @@ impl Core {
     fn vtep_rows(&self) -> Vec<rows::Vtep> {
         let mut rows = Vec::new();
         for n in &self.config.networks {
-            let (Encap::Vxlan { vni, local, port, vteps }, Some(device)) = (&n.encap, objects::device(&n.encap))
+            let (Encap::Vxlan { vni, local, port, vteps }, Some(device)) =
+                (&n.encap, objects::device(&n.encap))
             else {
                 continue;
             };

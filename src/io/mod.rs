@@ -2,13 +2,11 @@
 //!
 //! Must not know the RIB or the plan.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "its first user is the endpoints' next version"))]
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod netns;
-#[cfg_attr(not(test), expect(dead_code, reason = "its first user is the endpoints' next version"))]
 pub(crate) mod ports;
 mod sys;
 pub(crate) mod tcp;

@@ -49,6 +49,21 @@ pub(crate) fn who_uses(
     who_else_uses(protocol, address, ports, std::process::id())
 }
 
+/// The same in words, for whoever wanted the port. What cannot be read is not held against it.
+pub(crate) fn taken(
+    protocol: Protocol,
+    address: Option<IpAddr>,
+    ports: RangeInclusive<u16>,
+) -> Option<String> {
+    match who_uses(protocol, address, ports) {
+        Ok(holder) => holder.map(|(port, holder)| format!("port {port}/{protocol} is used by {holder}")),
+        Err(error) => {
+            tracing::warn!(%error, "cannot see who uses which port");
+            None
+        }
+    }
+}
+
 fn who_else_uses(
     protocol: Protocol,
     address: Option<IpAddr>,

@@ -136,7 +136,7 @@ impl Core {
     }
 
     /// An address that came free may be what another container waits for.
-    pub(super) fn retry_unassigned(&mut self, now: Instant) {
+    pub(in crate::core) fn retry_unassigned(&mut self, now: Instant) {
         let waiting: Vec<ScopedName> = self.endpoints.unassigned.iter().cloned().collect();
         for name in waiting {
             self.assign(&name, now);

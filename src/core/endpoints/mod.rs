@@ -24,6 +24,7 @@ use petiole_fib::{
 
 use super::{
     Core, Effect,
+    elsewhere::Fabric,
     ipam::{Assigned, Ipam, Want},
     objects::{self, Wiring},
 };
@@ -212,11 +213,6 @@ impl Endpoints {
         self.publishers().next().is_some()
     }
 
-    /// Containers of a network.
-    pub(super) fn in_network<'a>(&'a self, network: &'a ScopedName) -> impl Iterator<Item = &'a Endpoint> {
-        self.all.values().filter(move |e| e.spec.network == *network)
-    }
-
     /// Whether something of a network's containers is still in the kernel, on its way out.
     pub(super) fn is_leaving(&self, network: &ScopedName) -> bool {
         self.detaching.values().any(|d| d.network == *network)
@@ -254,8 +250,7 @@ impl Core {
             self.effects.push_back(Effect::Watch(spec.netns.clone()));
         }
         at_path.insert(spec.id.clone());
-        let endpoint =
-            Endpoint { outer, assigned: Err(String::new()), state: State::Waiting, spec, origin };
+        let endpoint = Endpoint { outer, assigned: Err(String::new()), state: State::Waiting, spec, origin };
         self.endpoints.all.insert(endpoint.spec.id.clone(), endpoint);
     }
 
@@ -294,10 +289,9 @@ impl Core {
             wish: Assigned { v4: spec.address, v6: spec.address6 },
             last,
         };
-        let elsewhere = |address: IpAddr| self.is_elsewhere(network, address);
-        let mut ipam = std::mem::take(&mut self.endpoints.ipam);
-        let assigned = ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string());
-        self.endpoints.ipam = ipam;
+        let fabric = Fabric::new(&self.speaker, &self.origination, &self.config);
+        let elsewhere = |address: IpAddr| fabric.is_elsewhere(network, address);
+        let assigned = self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string());
         if assigned.is_ok() {
             self.endpoints.unassigned.remove(name);
         } else {
@@ -313,7 +307,14 @@ impl Core {
     }
 
     /// Takes addresses back. What is on its way to their former owner must not reach the next one.
-    fn release(&mut self, name: &ScopedName, network: &ScopedName, addresses: Assigned, keep: Assigned, now: Instant) {
+    fn release(
+        &mut self,
+        name: &ScopedName,
+        network: &ScopedName,
+        addresses: Assigned,
+        keep: Assigned,
+        now: Instant,
+    ) {
         let unix = self.unix(now);
         self.endpoints.ipam.release(name, network, addresses, keep, unix);
         let released: Vec<IpAddr> = addresses.iter().filter(|a| !keep.contains(*a)).collect();

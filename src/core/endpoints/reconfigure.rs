@@ -27,10 +27,10 @@ impl Core {
     pub(in crate::core) fn reconfigure_endpoints(&mut self, old: &HostConfig, now: Instant) -> String {
         let wanted: BTreeMap<ScopedName, Spec> =
             self.config.endpoints.iter().map(|e| (e.id.clone(), e.clone())).collect();
-        let rewired = |e: &Endpoint| {
-            rewires(old.network(&e.spec.network), self.config.network(&e.spec.network))
-        };
-        let changed = |e: &Endpoint| wanted.get(&e.spec.id) != Some(&e.spec) || rewired(e) || !self.may_keep(e);
+        let rewired =
+            |e: &Endpoint| rewires(old.network(&e.spec.network), self.config.network(&e.spec.network));
+        let changed =
+            |e: &Endpoint| wanted.get(&e.spec.id) != Some(&e.spec) || rewired(e) || !self.may_keep(e);
         let all = || self.endpoints.all.values();
         let gone: Vec<ScopedName> =
             all().filter(|e| e.requested().is_none() && changed(e)).map(|e| e.spec.id.clone()).collect();

@@ -173,14 +173,8 @@ impl Core {
         }
         self.check_free(&spec)?;
         self.endpoints.requests.orphans.remove(&name);
-        let requested = Requested {
-            request,
-            namespace,
-            created: self.unix(now),
-            commit: 0,
-            durable: false,
-            fresh: true,
-        };
+        let requested =
+            Requested { request, namespace, created: self.unix(now), commit: 0, durable: false, fresh: true };
         let path = spec.netns.clone();
         self.insert(spec, Origin::Request(Box::new(requested)));
         self.assign(&name, now);
@@ -286,8 +280,7 @@ impl Core {
         let Some(endpoint) = self.forget(name) else { return };
         let commit = self.commit(vec![Write::RemoveEndpoint(name.clone())], Some(name.clone()));
         let removing = self.endpoints.requests.removing.entry(name.clone());
-        let removing =
-            removing.or_insert(Removing { commit, durable: false, answers: Vec::new() });
+        let removing = removing.or_insert(Removing { commit, durable: false, answers: Vec::new() });
         removing.commit = commit;
         removing.durable = false;
         removing.answers.append(&mut answers);
@@ -413,8 +406,7 @@ impl Core {
 
     /// Gives a request up. An endpoint that never stood is taken away again, and then the answer is given.
     fn abandon(&mut self, name: &ScopedName, why: &str, now: Instant) {
-        let tickets =
-            self.endpoints.requests.adding.remove(name).map(|a| a.tickets).unwrap_or_default();
+        let tickets = self.endpoints.requests.adding.remove(name).map(|a| a.tickets).unwrap_or_default();
         let answers: Vec<(Ticket, Reply)> =
             tickets.into_iter().map(|t| (t, Reply::Error(why.to_owned()))).collect();
         let requested = self.endpoints.all.get(name).and_then(|e| e.requested());
@@ -445,7 +437,7 @@ impl Core {
     }
 
     /// Whether the run-time endpoints fit a new configuration; the reason why one does not.
-    pub(super) fn check_requests(&self, config: &petiole_config::HostConfig) -> Result<(), String> {
+    pub(in crate::core) fn check_requests(&self, config: &petiole_config::HostConfig) -> Result<(), String> {
         let mut without: BTreeMap<ScopedName, Vec<String>> = BTreeMap::new();
         for endpoint in self.endpoints.all.values() {
             let Some(requested) = endpoint.requested() else { continue };
@@ -463,8 +455,14 @@ impl Core {
                 continue;
             };
             let outside = [
-                assigned.v4.filter(|a| !network.v4.as_ref().is_some_and(|s| s.net.contains(a))).map(Into::into),
-                assigned.v6.filter(|a| !network.v6.as_ref().is_some_and(|s| s.net.contains(a))).map(Into::into),
+                assigned
+                    .v4
+                    .filter(|a| !network.v4.as_ref().is_some_and(|s| s.net.contains(a)))
+                    .map(Into::into),
+                assigned
+                    .v6
+                    .filter(|a| !network.v6.as_ref().is_some_and(|s| s.net.contains(a)))
+                    .map(Into::into),
             ];
             if let Some(address) = outside.into_iter().flatten().find(|_: &std::net::IpAddr| true) {
                 return Err(format!(

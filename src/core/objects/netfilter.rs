@@ -275,7 +275,9 @@ pub(super) fn published(w: &Wiring) -> Vec<Object> {
         for p in w.publish.iter().filter(of_family) {
             any = true;
             let protocol = p.protocol.number();
-            for (host, container) in (p.host.first()..=p.host.last()).zip(p.container.first()..=p.container.last()) {
+            for (host, container) in
+                (p.host.first()..=p.host.last()).zip(p.container.first()..=p.container.last())
+            {
                 let data = Some(Data::Destination(to, container));
                 let port = host.to_be_bytes();
                 objects.push(match p.address.filter(|a| !a.is_unspecified()) {

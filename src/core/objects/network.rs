@@ -9,7 +9,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use petiole_config::model::{Encap, Network};
-use petiole_fib::model::{BridgePort, FdbKey, FdbTarget, IfName, Key, Link, LinkKind, Mac, Ns, Object};
+use petiole_fib::model::{BridgePort, FdbKey, FdbTarget, IfName, Link, LinkKind, Mac, Ns, Object};
 
 use super::{HOST_MAC, if_name, names, sysctl};
 
@@ -100,7 +100,7 @@ pub(crate) fn flood(device: &IfName, vtep: IpAddr) -> FdbKey {
 }
 
 /// The links of a bridged network.
-pub(crate) fn links(n: &Network) -> impl Iterator<Item = Key> {
+pub(crate) fn links(n: &Network) -> impl Iterator<Item = IfName> {
     let bridge = device(&n.encap).map(|device| [device, names::bridge(&n.id)]);
-    bridge.into_iter().flatten().map(|link| Key::Link(Ns::HOST, link))
+    bridge.into_iter().flatten()
 }

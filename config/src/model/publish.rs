@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
@@ -185,9 +185,11 @@ impl FromStr for Publish {
         };
         let lonely = || PublishError::Lonely(text.to_owned());
         let (rest, container) = ports.rsplit_once(':').ok_or_else(lonely)?;
+        if rest.ends_with(']') || rest.parse::<Ipv4Addr>().is_ok() {
+            return Err(lonely());
+        }
         let (address, host) = match rest.rsplit_once(':') {
             Some((written, host)) => (Some(address(written)?), host),
-            None if rest.parse::<IpAddr>().is_ok() || rest.ends_with(']') => return Err(lonely()),
             None => (None, rest),
         };
         let (host, container) = (range(host)?, range(container)?);

@@ -112,10 +112,21 @@ pub(crate) enum EncapWord {
     Vxlan,
 }
 
+impl EncapWord {
+    /// As it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Routed => "routed",
+            Self::Vlan => "vlan",
+            Self::Vxlan => "vxlan",
+        }
+    }
+}
+
 impl Word for EncapWord {
     const WHAT: &'static str = "encap";
-    const WORDS: &'static [(&'static str, Self)] = &[("routed", Self::Routed)];
-    const LATER: &'static [&'static str] = &["vlan", "vxlan"];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("routed", Self::Routed), ("vlan", Self::Vlan), ("vxlan", Self::Vxlan)];
 }
 
 impl Word for Advertise {

@@ -46,11 +46,6 @@ impl Ledger {
         self.owners.get(&address)
     }
 
-    /// Addresses with an owner, in or out of any pool.
-    pub(super) fn owned(&self) -> impl Iterator<Item = (u128, &ScopedName)> {
-        self.owners.iter().map(|(address, owner)| (*address, owner))
-    }
-
     /// Addresses without an owner that had one, and when they were given back (unix seconds).
     pub(super) fn released(&self) -> impl Iterator<Item = (u128, u64)> {
         self.released.iter().map(|(address, at)| (*address, *at))

@@ -92,7 +92,7 @@ mod tests {
                     naive.remove(&n);
                 }
                 for from in 0..26 {
-                    let gap = (from..).find(|n| !naive.contains(n));
+                    let gap = (from..=26).find(|n| !naive.contains(n));
                     prop_assert_eq!(marks.next_gap(from), gap);
                 }
                 let starts = naive.iter().filter(|n| **n == 0 || !naive.contains(&(**n - 1))).count();

@@ -352,13 +352,12 @@ impl Rules<'_> {
     /// The addresses to choose from: those of the group, else those of the network that no group has for itself.
     fn pool<A: Address>(&self, subnet: &Subnet<A>, pool_of: fn(&Group) -> &Vec<AddrRange<A>>) -> Pool {
         let whole = Pool::new(&subnet.pool);
-        match self.want.group.map(pool_of).filter(|ranges| !ranges.is_empty()) {
+        if let Some(ranges) = self.want.group.map(pool_of).filter(|ranges| !ranges.is_empty()) {
             // What both have: the gateway is in no network's pool, whatever a group's says.
-            Some(ranges) => whole.without(&whole.without(&Pool::new(ranges))),
-            None => {
-                let here = self.want.groups.iter().filter(|g| g.network == self.want.network.id);
-                whole.without(&Pool::new(here.flat_map(pool_of)))
-            }
+            whole.without(&whole.without(&Pool::new(ranges)))
+        } else {
+            let here = self.want.groups.iter().filter(|g| g.network == self.want.network.id);
+            whole.without(&Pool::new(here.flat_map(pool_of)))
         }
     }
 }

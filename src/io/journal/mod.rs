@@ -6,6 +6,7 @@
 //!
 //! Must not know what an endpoint is good for; when to write what is the core's business.
 
+mod distrust;
 mod error;
 mod record;
 mod store;

@@ -10,9 +10,12 @@ use std::{
 };
 
 use petiole_config::model::ScopedName;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    TableError, backends::FileBackend,
+};
 
-use super::{Contents, OpenError, Record, Write};
+use super::{Contents, OpenError, Record, Write, distrust::Distrusted};
 use crate::core::ipam::Release;
 
 /// The format that this version writes. A change that an older version would misread raises it.
@@ -48,7 +51,7 @@ pub(super) struct Store {
 impl Store {
     /// Opens the file in the directory, or makes it, and reads all of it.
     pub(super) fn open(dir: &Path, directory: &File) -> Result<(Self, Contents), OpenError> {
-        Self::open_with(dir, directory, |path| builder().open(path))
+        Self::open_with(dir, directory, open_file)
     }
 
     pub(super) fn open_with(
@@ -61,9 +64,7 @@ impl Store {
         if !path.try_exists().map_err(|error| OpenError::Io { path: path.clone(), error })? {
             create(dir, directory).map_err(failed)?;
         }
-        let mut database = opener(&path).map_err(|e| failed(e.into()))?;
-        // Every page's checksum is compared before anything is believed: what follows reads without asking.
-        database.check_integrity().map_err(|e| failed(e.into()))?;
+        let database = opener(&path).map_err(|e| failed(e.into()))?;
         let contents = match read(&database).map_err(failed)? {
             Ok(contents) => contents,
             Err(Unreadable::Newer(found)) => return Err(OpenError::Newer { path, found }),
@@ -93,6 +94,15 @@ fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE);
     builder
+}
+
+fn open_file(path: &Path) -> Result<Database, DatabaseError> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    if file.metadata()?.len() == 0 {
+        // An empty file is one to redb that is to be made.
+        return Err(DatabaseError::Storage(StorageError::Corrupted("it is empty".into())));
+    }
+    builder().create_with_backend(Distrusted(FileBackend::new(file)?))
 }
 
 /// Makes an empty store under another name and gives it its name when it is durable: a crash half-way leaves no file

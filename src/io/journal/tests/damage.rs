@@ -1,5 +1,7 @@
 //! Files that are not what they should be: each is refused by name with what to do, none brings the daemon down.
 
+use redb::backends::FileBackend;
+
 use super::*;
 
 /// A journal with something in it, closed.
@@ -108,6 +110,32 @@ fn a_store_that_was_being_made_in_a_crash_is_made_anew() {
     let opened = open(&scratch.0).unwrap();
     assert_eq!(opened.contents, Contents::default());
     assert!(!scratch.0.join("journal.redb.new").exists());
+}
+
+/// What redb would believe of a file that was closed cleanly, had it not been told otherwise: this test fails when a
+/// later version of it keeps its flags elsewhere.
+#[test]
+fn a_file_that_was_closed_cleanly_is_checked_like_one_that_was_not() {
+    static CHECKED: AtomicU32 = AtomicU32::new(0);
+    let scratch = filled();
+    let check = |file: FileBackend, distrust: bool| {
+        let mut builder = redb::Builder::new();
+        builder.set_repair_callback(|_| {
+            CHECKED.fetch_add(1, Ordering::Relaxed);
+        });
+        CHECKED.store(0, Ordering::Relaxed);
+        if distrust {
+            builder.create_with_backend(distrust::Distrusted(file)).unwrap();
+        } else {
+            builder.create_with_backend(file).unwrap();
+        }
+        CHECKED.load(Ordering::Relaxed)
+    };
+    for distrust in [false, true] {
+        let file = File::options().read(true).write(true).open(scratch.file()).unwrap();
+        let times = check(FileBackend::new(file).unwrap(), distrust);
+        assert_eq!(times > 0, distrust);
+    }
 }
 
 /// Bytes of the file changed at random places: what is opened was not hit, everything else is an error. A panic

@@ -6,34 +6,15 @@ mod common;
 
 use std::{net::Ipv4Addr, path::Path};
 
+use common::{HOST, check, taken, wrong};
 use petiole_config::{
-    Diagnostics, HostConfig, Kind, LoadError, Loaded, load,
+    Kind, LoadError, load,
     model::{
         Action, Advertise, AsPathToken, Community, Distance, Encap, Export, Families, Import, LargeCommunity,
         RemoteAs, Secret, Set, Source,
     },
-    parse, parse_bytes,
+    parse_bytes,
 };
-
-fn check(text: &str) -> Result<Loaded, Diagnostics> {
-    parse("petiole.toml", text, &common::Keys)
-}
-
-#[track_caller]
-fn taken(text: &str) -> HostConfig {
-    check(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).config
-}
-
-/// The kinds and lines of what is wrong, errors and warnings.
-#[track_caller]
-fn wrong(text: &str) -> Vec<(Kind, u64)> {
-    let diagnostics = check(text).map_or_else(|d| d, |loaded| loaded.warnings);
-    let json = diagnostics.to_json();
-    let lines = json["diagnostics"].as_array().unwrap().iter().map(|d| d["line"].as_u64().unwrap());
-    diagnostics.iter().map(|d| d.kind).zip(lines).collect()
-}
-
-const HOST: &str = "[host]\nasn = 65002\n";
 
 /// A file whose only neighbor has these lines; they begin at line 7.
 fn neighbor(lines: &str) -> String {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     diagnostic::Kind,
-    found::{At, Found, Span},
+    found::{At, Found},
     model::{Advertise, Encap, Network, ScopedName},
     schema::{
         self,
@@ -27,7 +27,7 @@ pub(super) struct NetworkAt {
     pub(super) advertise: Option<Advertise>,
     encap: Option<Encap>,
     masquerade: Option<bool>,
-    mtu: Option<Option<u32>>,
+    mtu: Option<u32>,
     quarantine: Option<u32>,
 }
 
@@ -84,7 +84,7 @@ impl NetworkAt {
             v6: self.v6.subnet.ok()?,
             advertise: self.advertise?,
             masquerade: self.masquerade?,
-            mtu: self.mtu?,
+            mtu: self.mtu,
             quarantine: self.quarantine?,
         })
     }
@@ -137,27 +137,17 @@ fn masquerade(raw: &schema::Network, way_in: bool, found: &mut Found<'_>) {
     }
 }
 
-fn mtu(raw: &schema::Network, found: &mut Found<'_>) -> Option<Option<u32>> {
+fn mtu(raw: &schema::Network, found: &mut Found<'_>) -> Option<u32> {
     /// RFC 8200 section 5.
     const IPV6_MIN: u32 = 1280;
-    let at = match &raw.mtu {
-        Written::Is(at) => at,
-        Written::Absent => return Some(None),
-        Written::Bad => return None,
-    };
+    let at = raw.mtu.get()?;
     let mtu = at.value.get();
-    if mtu < IPV6_MIN
-        && let Some(subnet) = subnet6(raw)
-    {
+    if let Some(subnet6) = raw.subnet6.get().filter(|_| mtu < IPV6_MIN) {
         found
             .error(Kind::BadValue, &at.span, format!("an MTU of {mtu} is too small for IPv6"))
             .label(format!("allowed is {IPV6_MIN} to 65535"))
-            .also(subnet, "IPv6")
+            .also(subnet6.span.clone(), "IPv6")
             .note("every link must carry 1280 bytes (RFC 8200 section 5)");
     }
-    Some(Some(mtu))
-}
-
-fn subnet6(raw: &schema::Network) -> Option<Span> {
-    raw.subnet6.get().map(|at| at.span.clone())
+    Some(mtu)
 }

@@ -46,7 +46,7 @@ fn family<A: Family>(
         None => {
             found
                 .error(Kind::Conflict, span, format!("network `{network}` has no {}", A::NAME))
-                .help(format!("leave out {address}, or give the network a `subnet{}`", A::SUFFIX));
+                .help(format!("leave out `{address}`, or give the network a `subnet{}`", A::SUFFIX));
         }
         Some(subnet) if subnet.gateway.is_none() => {
             found

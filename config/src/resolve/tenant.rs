@@ -29,9 +29,10 @@ impl Tenants {
                 complete = false;
                 continue;
             };
-            unique.claim(name.clone(), span, found, || format!("two tenants are called `{name}`"));
+            let twice =
+                unique.claim(name.clone(), span, found, || format!("two tenants are called `{name}`"));
             // Whoever writes the tenant that exists anyway says nothing wrong.
-            if name.as_str() != ScopedName::DEFAULT_TENANT {
+            if twice.is_none() && name.as_str() != ScopedName::DEFAULT_TENANT {
                 list.push(Tenant { name: name.clone() });
             }
         }

@@ -159,7 +159,13 @@ impl Endpoints {
             Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => self.by_ns.get(ns),
             Key::Route(route) if route.ns != Ns::HOST => self.by_ns.get(&route.ns),
             Key::Route(route) => self.addresses.owner(route.prefix.addr()),
-            Key::Sysctl(..) | Key::NextHop(_) => None,
+            Key::Fdb(entry) => self.by_outer.get(&entry.link),
+            Key::Sysctl(..)
+            | Key::NextHop(_)
+            | Key::Table(_)
+            | Key::Chain(_)
+            | Key::Set(_)
+            | Key::Element(..) => None,
         }
     }
 

@@ -478,7 +478,7 @@ impl Core {
                 Observed::Object { object: Object::Route(key, route), .. } if !self.unread.is_empty() => {
                     self.endpoints.remember_route(key, route);
                 }
-                Observed::Object { .. } => {}
+                Observed::Chain { .. } | Observed::Object { .. } => {}
             }
         }
     }

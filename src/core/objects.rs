@@ -87,7 +87,14 @@ pub(crate) fn container(w: &Wiring) -> Vec<Object> {
     let Wiring { ns, inner, outer, .. } = w;
     let (ns, inner_mac) = (*ns, mac(w.addresses));
     let mark: Arc<str> = alias(&w.endpoint).into();
-    let link = |kind, mac| Link { kind, mac: Some(mac), mtu: w.mtu, up: true, alias: Some(mark.clone()) };
+    let link = |kind, mac| Link {
+        kind,
+        mac: Some(mac),
+        mtu: w.mtu,
+        up: true,
+        alias: Some(mark.clone()),
+        port: None,
+    };
     let veth = LinkKind::Veth { peer_ns: Ns::HOST, peer: outer.clone() };
     let mut objects = vec![
         Object::Link(ns, inner.clone(), link(veth, inner_mac)),
@@ -184,7 +191,7 @@ pub(crate) fn announced(config: &HostConfig) -> impl Iterator<Item = (IpNet, Key
 
 /// Brings an uplink up.
 pub(crate) fn uplink_up(name: &IfName) -> Object {
-    let settings = Link { kind: LinkKind::Foreign, mac: None, mtu: None, up: true, alias: None };
+    let settings = Link { kind: LinkKind::Foreign, mac: None, mtu: None, up: true, alias: None, port: None };
     Object::Link(Ns::HOST, name.clone(), settings)
 }
 

@@ -8,7 +8,7 @@ use petiole_bgp::{
     wire::{Attributes, Capability, Family, NextHop, Origin},
 };
 use petiole_config::model::{AddrRange, Address, Advertise, Encap, Network};
-use petiole_fib::model::{Key, NextHop as KernelNextHop, Ns, Object, RouteTarget};
+use petiole_fib::model::{FdbTarget, Key, NextHop as KernelNextHop, Object, RouteTarget};
 
 use super::{
     Core,
@@ -136,7 +136,7 @@ impl Core {
             let (state, error) = state(settled, &key);
             rows::FibObject {
                 kind: kind(&key).into(),
-                endpoint: self.endpoints.of_ns(ns(&key)).map(ToString::to_string),
+                endpoint: self.endpoints.of_ns(key.ns()).map(ToString::to_string),
                 key: key_text(&key),
                 value: value(object),
                 state,
@@ -333,14 +333,6 @@ fn attributes(prefix: ipnet::IpNet, neighbor: String, a: &Attributes) -> rows::P
     }
 }
 
-fn ns(key: &Key) -> Ns {
-    match key {
-        Key::Sysctl(ns, _) | Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => *ns,
-        Key::NextHop(_) => Ns::HOST,
-        Key::Route(route) => route.ns,
-    }
-}
-
 fn kind(key: &Key) -> &'static str {
     match key {
         Key::Sysctl(..) => "sysctl",
@@ -349,6 +341,11 @@ fn kind(key: &Key) -> &'static str {
         Key::Neighbour(..) => "neighbour",
         Key::NextHop(_) => "nexthop",
         Key::Route(_) => "route",
+        Key::Fdb(_) => "fdb",
+        Key::Table(_) => "table",
+        Key::Chain(_) => "chain",
+        Key::Set(_) => "set",
+        Key::Element(..) => "element",
     }
 }
 
@@ -359,6 +356,13 @@ fn key_text(key: &Key) -> String {
         Key::Address(_, link, address) => format!("{address} dev {link}"),
         Key::Neighbour(_, link, address) => format!("{address} dev {link}"),
         Key::NextHop(id) => format!("{:#x}", id.0),
+        Key::Fdb(k) => match k.target {
+            FdbTarget::Vtep(vtep) => format!("{} dev {} dst {vtep}", k.mac, k.link),
+            FdbTarget::Port => format!("{} dev {} master", k.mac, k.link),
+        },
+        Key::Table(table) => table.to_string(),
+        Key::Chain(item) | Key::Set(item) => item.to_string(),
+        Key::Element(set, element) => format!("{set} {element}"),
         Key::Route(r) if r.table == objects::TABLE_MAIN => format!("{} metric {}", r.prefix, r.metric),
         Key::Route(r) => format!("{} table {} metric {}", r.prefix, r.table, r.metric),
     }
@@ -376,9 +380,12 @@ fn value(object: &Object) -> String {
             let mut parts = vec![if link.up { "up".to_owned() } else { "down".into() }];
             parts.extend(link.mtu.map(|m| format!("mtu {m}")));
             parts.extend(link.mac.map(|m| m.to_string()));
+            parts.extend(link.port.as_ref().map(|p| format!("master {}", p.bridge)));
             parts.join(" ")
         }
-        Object::Address(..) => String::new(),
+        Object::Address(..) | Object::Fdb(_) | Object::Table(_) | Object::Set(..) => String::new(),
+        Object::Chain(_, chain) => format!("{} rules", chain.rules.len()),
+        Object::Element(_, _, data) => data.as_ref().map(ToString::to_string).unwrap_or_default(),
         Object::Neighbour(_, _, _, mac) => mac.to_string(),
         Object::NextHop(_, KernelNextHop::Single { via, link, .. }) => format!("via {via} dev {link}"),
         Object::NextHop(_, KernelNextHop::Group(members)) => {

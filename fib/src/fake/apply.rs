@@ -37,6 +37,7 @@ impl FakeKernel {
             }
             Object::NextHop(id, next_hop) => self.write_next_hop(*id, next_hop, create),
             Object::Route(key, route) => self.write_route(*key, route, create),
+            _ => refuse(libc::EOPNOTSUPP, ""),
         }
     }
 
@@ -327,6 +328,7 @@ impl FakeKernel {
                     _ => refuse(libc::ESRCH, ""),
                 }
             }
+            _ => refuse(libc::EOPNOTSUPP, ""),
         }
     }
 }

@@ -161,7 +161,11 @@ impl FakeKernel {
                     self.events.push_back(event);
                 }
             }
-            Command::Namespace { .. } | Command::Forget(_) | Command::Resolve(_) | Command::Stop => {}
+            Command::Namespace { .. }
+            | Command::Forget(_)
+            | Command::Resolve(_)
+            | Command::Stop
+            | Command::FlushConnections(_) => {}
         }
     }
 
@@ -207,6 +211,7 @@ impl FakeKernel {
                 .filter(|(_, (_, p))| *p == self.owner.protocol)
                 .map(|(key, (route, p))| of(Object::Route(*key, route.clone()), *p))
                 .collect(),
+            Concern::Fdb | Concern::Nft => Vec::new(),
         };
         let mut parts = objects.chunks(3).map(<[Observed]>::to_vec).collect::<Vec<_>>();
         let end = parts.pop().unwrap_or_default();
@@ -244,6 +249,7 @@ impl FakeKernel {
             up: link.up,
             carrier: self.has_carrier(link),
             alias: link.alias.clone(),
+            port: None,
             group: link.group,
         }))
     }

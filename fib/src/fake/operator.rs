@@ -172,6 +172,7 @@ impl FakeKernel {
                     self.announce_gone(Ns::HOST, key.clone());
                 }
             }
+            Key::Fdb(_) | Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => {}
             Key::Route(route) => {
                 if self.spaces.get_mut(&route.ns).is_some_and(|s| s.routes.remove(route).is_some()) {
                     self.announce_gone(route.ns, key.clone());

@@ -95,6 +95,9 @@ impl Engine {
                 self.put_neighbour(run, number, verb, link, *address, *mac)
             }
             Object::Link(ns, name, link) => self.put_link(run, *ns, verb, name, link),
+            Object::Fdb(_) | Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => {
+                Err(refused(libc::EOPNOTSUPP, "not made yet"))
+            }
             Object::Sysctl(ns, name, value) => {
                 self.flush(run);
                 match self.namespaces.within(*ns, || sysctl::write(name, value)) {
@@ -140,6 +143,9 @@ impl Engine {
             }
             Key::Link(_, name) => return self.delete_link(run, name),
             Key::Sysctl(..) => return Err(refused(libc::EOPNOTSUPP, "a sysctl cannot be deleted")),
+            Key::Fdb(_) | Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => {
+                return Err(refused(libc::EOPNOTSUPP, "not made yet"));
+            }
         }
         Ok(())
     }
@@ -478,12 +484,22 @@ fn namespace(op: &Op) -> Ns {
         Op::Create(object) | Op::Change(object) => match object {
             Object::Sysctl(ns, ..) | Object::Link(ns, ..) => *ns,
             Object::Address(ns, ..) | Object::Neighbour(ns, ..) => *ns,
-            Object::NextHop(..) => Ns::HOST,
+            Object::NextHop(..)
+            | Object::Fdb(_)
+            | Object::Table(_)
+            | Object::Chain(..)
+            | Object::Set(..)
+            | Object::Element(..) => Ns::HOST,
             Object::Route(key, _) => key.ns,
         },
         Op::Delete(key) => match key {
             Key::Sysctl(ns, _) | Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => *ns,
-            Key::NextHop(_) => Ns::HOST,
+            Key::NextHop(_)
+            | Key::Fdb(_)
+            | Key::Table(_)
+            | Key::Chain(_)
+            | Key::Set(_)
+            | Key::Element(..) => Ns::HOST,
             Key::Route(key) => key.ns,
         },
     }

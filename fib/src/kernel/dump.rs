@@ -79,7 +79,7 @@ impl Engine {
                 }
                 part
             }
-            Concern::Links => Vec::new(),
+            Concern::Links | Concern::Fdb | Concern::Nft => Vec::new(),
         };
         tell(rest, true);
         Ok(())

@@ -128,7 +128,7 @@ impl Engine {
             Command::Dump(ns, concern) => self.dump_or_later(ns, concern),
             Command::ReadSysctls(ns, names) => self.read_sysctls(ns, names),
             Command::Resolve(addresses) => self.resolver.track(addresses),
-            Command::Stop => {}
+            Command::Stop | Command::FlushConnections(_) => {}
         }
     }
 

@@ -93,6 +93,7 @@ mod tests {
             up: true,
             carrier: true,
             alias: None,
+            port: None,
             group: 0,
         }
     }

@@ -146,6 +146,7 @@ pub(super) fn decode(ns: Ns, message: Message<'_>) -> Option<LinkState> {
         up: flags & IFF_UP != 0,
         carrier: flags & IFF_LOWER_UP != 0,
         alias,
+        port: None,
         group,
     })
 }

@@ -207,7 +207,7 @@ impl Engine {
             }
             Concern::NextHops => self.contested.lose_next_hops(),
             Concern::Routes => self.contested.lose_routes(),
-            Concern::Addresses | Concern::Neighbours => {}
+            Concern::Addresses | Concern::Neighbours | Concern::Fdb | Concern::Nft => {}
         }
         self.resolver.disturb();
         self.tell(Event::Overrun(concern));
@@ -220,6 +220,7 @@ impl Engine {
             Concern::Neighbours => self.neighbour_news(message),
             Concern::NextHops => self.next_hop_news(message),
             Concern::Routes => self.route_news(message),
+            Concern::Fdb | Concern::Nft => {}
         }
     }
 

@@ -68,8 +68,14 @@ fn samples() -> Vec<u8> {
     let address: IpNet = "2001:db8::1/64".parse().unwrap();
     address::put(&mut w, 5, false, 112, 3, address);
     neighbour::put(&mut w, 6, false, 112, 3, via, Mac([2; 6]));
-    let settings =
-        Link { kind: LinkKind::Foreign, mac: Some(Mac([2; 6])), mtu: Some(9000), up: true, alias: None };
+    let settings = Link {
+        kind: LinkKind::Foreign,
+        mac: Some(Mac([2; 6])),
+        mtu: Some(9000),
+        up: true,
+        alias: None,
+        port: None,
+    };
     let (inside, outside) = (name("eth0"), name("vweb"));
     let veth = link::NewVeth { name: &inside, link: &settings, peer: &outside, peer_ns: None, group: 1 };
     link::create_veth(&mut w, 7, 0, &veth);

@@ -279,6 +279,27 @@ pub enum RouteTarget {
     Blackhole,
 }
 
+impl Key {
+    /// The namespace that the object is in.
+    pub fn ns(&self) -> Ns {
+        match self {
+            Self::Sysctl(ns, _) | Self::Link(ns, _) | Self::Address(ns, ..) | Self::Neighbour(ns, ..) => *ns,
+            Self::Route(key) => key.ns,
+            Self::NextHop(_)
+            | Self::Fdb(_)
+            | Self::Table(_)
+            | Self::Chain(_)
+            | Self::Set(_)
+            | Self::Element(..) => Ns::HOST,
+        }
+    }
+
+    /// Whether the object is an nftables table or in one: all that changes together in one transaction.
+    pub fn is_nft(&self) -> bool {
+        matches!(self, Self::Table(_) | Self::Chain(_) | Self::Set(_) | Self::Element(..))
+    }
+}
+
 impl Object {
     /// The object's key.
     pub fn key(&self) -> Key {

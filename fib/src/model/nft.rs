@@ -194,7 +194,7 @@ pub enum Field {
 
 impl Field {
     /// Octets of the field, without the padding to four that it gets in a concatenation.
-    pub fn len(self) -> usize {
+    pub fn octets(self) -> usize {
         match self {
             Self::NfProto | Self::L4Proto => 1,
             Self::SourcePort | Self::DestinationPort => 2,

@@ -157,7 +157,7 @@ impl Objects {
     pub(super) fn insert(&mut self, key: &Key) -> u32 {
         let (slot, new) = self.table.insert(key.clone(), Cell::default);
         if new {
-            self.by_ns.entry(ns_of(key)).or_default().insert(slot);
+            self.by_ns.entry(key.ns()).or_default().insert(slot);
             for support in standing_supports(key) {
                 self.support(support, slot);
             }
@@ -327,10 +327,10 @@ impl Objects {
             return false;
         }
         let key = key.clone();
-        if let Some(slots) = self.by_ns.get_mut(&ns_of(&key)) {
+        if let Some(slots) = self.by_ns.get_mut(&key.ns()) {
             slots.remove(&slot);
             if slots.is_empty() {
-                self.by_ns.remove(&ns_of(&key));
+                self.by_ns.remove(&key.ns());
             }
         }
         for support in standing_supports(&key) {
@@ -379,15 +379,6 @@ impl Objects {
     }
 }
 
-/// The namespace of a key.
-pub(super) fn ns_of(key: &Key) -> Ns {
-    match key {
-        Key::Sysctl(ns, _) | Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => *ns,
-        Key::NextHop(_) => Ns::HOST,
-        Key::Route(key) => key.ns,
-    }
-}
-
 /// What an object stands on by its key alone. An address is listed under itself too: it may have to wait until no
 /// route uses it as its source.
 fn standing_supports(key: &Key) -> Vec<Support> {
@@ -397,7 +388,7 @@ fn standing_supports(key: &Key) -> Vec<Support> {
         }
         Key::Neighbour(ns, link, _) => vec![Support::Link(*ns, link.clone())],
         Key::Sysctl(ns, path) => sysctl_link(path).map(|link| Support::Link(*ns, link)).into_iter().collect(),
-        Key::Link(..) | Key::NextHop(_) | Key::Route(_) => Vec::new(),
+        _ => Vec::new(),
     }
 }
 

@@ -94,6 +94,7 @@ impl Fib {
             Observed::Object { object: Object::Route(key, route), protocol } => {
                 self.take_in_route(Object::Route(key, route), protocol, dumped);
             }
+            Observed::Chain { .. } => {}
             Observed::Object { object, protocol } => self.take_in_object(object, protocol, dumped),
         }
     }
@@ -107,8 +108,14 @@ impl Fib {
         {
             self.set_actual(other, None);
         }
-        let link =
-            Link { kind: state.kind, mac: state.mac, mtu: Some(state.mtu), up: state.up, alias: state.alias };
+        let link = Link {
+            kind: state.kind,
+            mac: state.mac,
+            mtu: Some(state.mtu),
+            up: state.up,
+            alias: state.alias,
+            port: state.port,
+        };
         let object = Arc::new(Object::Link(state.ns, state.name, link));
         self.hold_as(&key, Held { object, ours, carrier: state.carrier, index: state.index }, dumped);
     }
@@ -134,7 +141,7 @@ impl Fib {
                 }
                 true
             }
-            Object::Link(..) | Object::Route(..) => return,
+            _ => return,
         };
         self.hold_as(&key, Held { ours, ..Held::ours(Arc::new(object)) }, dumped);
     }
@@ -280,5 +287,7 @@ pub(super) fn concern_of(key: &Key) -> Option<Concern> {
         Key::Neighbour(..) => Some(Concern::Neighbours),
         Key::NextHop(_) => Some(Concern::NextHops),
         Key::Route(_) => Some(Concern::Routes),
+        Key::Fdb(_) => Some(Concern::Fdb),
+        Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => Some(Concern::Nft),
     }
 }

@@ -8,7 +8,7 @@ use crate::model::{Concern, KernelError, Key, Link, LinkKind, NextHop, Ns, Objec
 
 use super::{
     Fib, Notice,
-    objects::{self, Cell, Doing, Held, Reading, Support, ns_of, satisfies},
+    objects::{self, Cell, Doing, Held, Reading, Support, satisfies},
     observe::concern_of,
     queues::Item,
     routes::{self, RouteSlot, mark},
@@ -137,7 +137,7 @@ impl Fib {
             self.has_new_sysctls(slot);
         }
         let Some((key, _)) = self.objects.get(slot) else { return };
-        let (ns, concern) = (ns_of(key), concern_of(key));
+        let (ns, concern) = (key.ns(), concern_of(key));
         let is_link = matches!(key, Key::Link(..));
         if flight.tainted {
             match concern {
@@ -154,7 +154,8 @@ impl Fib {
     fn other_end_appeared(&mut self, slot: u32) {
         let Some((Key::Link(ns, name), _)) = self.objects.get(slot) else { return };
         let Some((peer_ns, peer)) = self.objects.pair_name(*ns, name).cloned() else { return };
-        let link = Link { kind: LinkKind::VethPeer, mac: None, mtu: None, up: false, alias: None };
+        let link =
+            Link { kind: LinkKind::VethPeer, mac: None, mtu: None, up: false, alias: None, port: None };
         let pair = self.objects.insert(&Key::Link(peer_ns, peer.clone()));
         if self.objects.cell(pair).is_some_and(|c| c.actual.is_none()) {
             self.set_actual(pair, Some(Held::ours(Arc::new(Object::Link(peer_ns, peer, link)))));
@@ -200,7 +201,7 @@ impl Fib {
     /// is to be done before that, the meaning says.
     fn refused(&mut self, slot: u32, flight: &objects::Flight, error: &KernelError, now: Instant) {
         let Some((key, cell)) = self.objects.get(slot) else { return };
-        let (ns, item, wanted) = (ns_of(key), Item::Object(slot), cell.desired.is_some());
+        let (ns, item, wanted) = (key.ns(), Item::Object(slot), cell.desired.is_some());
         let Some(concern) = concern_of(key) else {
             self.read_again(slot);
             self.failed(item, error, true, now);

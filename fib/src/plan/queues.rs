@@ -66,6 +66,8 @@ impl Tier {
             Object::NextHop(_, NextHop::Single { .. }) => Self::NextHop,
             Object::NextHop(_, NextHop::Group(_)) => Self::Group,
             Object::Route(_, route) => Self::of_route(route),
+            Object::Fdb(_) => Self::Neighbour,
+            Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => Self::HostSysctl,
         }
     }
 
@@ -86,6 +88,8 @@ impl Tier {
             Key::Neighbour(..) => Self::DropNeighbour,
             Key::NextHop(_) => Self::DropNextHop,
             Key::Route(_) => Self::DropRoute,
+            Key::Fdb(_) => Self::DropNeighbour,
+            Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => Self::DropLink,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::model::{
 
 use super::{
     Fib,
-    objects::{Cell, Doing, Held, Reading, Support, ns_of, rests_on, settings_satisfy, sysctl_link},
+    objects::{Cell, Doing, Held, Reading, Support, rests_on, settings_satisfy, sysctl_link},
     queues::{Item, Tier},
     routes::{Flight, RouteSlot, mark},
 };
@@ -142,7 +142,7 @@ impl Fib {
         if cell.desired.is_none() && cell.actual.is_none() && !in_flight && !cell.doubt {
             return Step::Clean;
         }
-        if cell.held || cell.doubt || !self.asking.is_ready(ns_of(key)) {
+        if cell.held || cell.doubt || !self.asking.is_ready(key.ns()) {
             return Step::Hold;
         }
         let Some(wanted) = cell.desired.clone() else { return self.step_unwanted(key, cell) };
@@ -156,6 +156,12 @@ impl Fib {
             },
             Object::Neighbour(ns, link, _, mac) => self.step_neighbour(cell, &wanted, *ns, link, *mac),
             Object::NextHop(id, _) => self.step_next_hop(cell, *id),
+            Object::Fdb(_) | Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => {
+                match &cell.actual {
+                    Some(_) => Step::Clean,
+                    None => Step::create(Tier::of_write(&wanted), wanted),
+                }
+            }
             Object::Route(key, route) => match &cell.actual {
                 Some(held) if held.object == wanted => Step::Clean,
                 _ if !self.is_route_possible(key.ns, route) => match &cell.actual {
@@ -215,7 +221,7 @@ impl Fib {
                     (_, Some(_)) => Step::Blocked("the name of the other end is taken by a foreign link"),
                     _ => create_veth(wanted, ns, name, link),
                 },
-                LinkKind::VethPeer | LinkKind::Foreign => Step::Wait,
+                _ => Step::Wait,
             };
         };
         let Some(current) = held.link() else { return Step::Clean };
@@ -255,6 +261,7 @@ impl Fib {
             mtu: due.mtu.or(current.mtu),
             up: due.up,
             alias: due.alias.clone().or_else(|| current.alias.clone()),
+            port: due.port.clone().or_else(|| current.port.clone()),
         };
         let outcome = Held { object: Arc::new(Object::Link(ns, name.clone(), after)), ..held.clone() };
         Step::Go(tier, Doing::Change, Arc::new(Object::Link(ns, name.clone(), due)), Some(outcome))

@@ -258,7 +258,7 @@ pub(crate) fn group(n: u32, members: &[u32]) -> Object {
 
 /// Settings of a link that somebody else made.
 pub(crate) fn foreign(up: bool) -> Link {
-    Link { kind: LinkKind::Foreign, mac: None, mtu: None, up, alias: None }
+    Link { kind: LinkKind::Foreign, mac: None, mtu: None, up, alias: None, port: None }
 }
 
 pub(crate) fn errno(result: &OpResult) -> i32 {

@@ -71,6 +71,7 @@ fn want_endpoint(fib: &mut Fib, web: Ns) {
         mtu: Some(1500),
         up: true,
         alias: Some(alias.clone()),
+        port: None,
     };
     let outside = Link { kind: LinkKind::VethPeer, mac: Some(Mac([2, 2, 0, 0, 0, 1])), ..inside.clone() };
     let to_container = RouteTarget::Link { link: name("vweb"), via: None };

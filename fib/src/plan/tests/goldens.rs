@@ -165,6 +165,7 @@ fn a_plan_needs_no_tracker() {
             up,
             carrier: up,
             alias: None,
+            port: None,
             group: 0,
         })
     };
@@ -174,7 +175,7 @@ fn a_plan_needs_no_tracker() {
     let there =
         Observed::Object { object: address(Ns::HOST, "eth1", "50.1.1.1/24"), protocol: owner.protocol };
     let actual = [seen("lo", 1, true), seen("eth1", 2, false), left_over, foreign, there];
-    let mtu = Link { kind: LinkKind::Foreign, mac: None, mtu: Some(9000), up: true, alias: None };
+    let mtu = Link { kind: LinkKind::Foreign, mac: None, mtu: Some(9000), up: true, alias: None, port: None };
     let desired = [
         Object::Link(Ns::HOST, link("eth1"), mtu),
         uplink("eth2"),

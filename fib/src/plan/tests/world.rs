@@ -250,7 +250,7 @@ pub(super) fn sysctl(ns: Ns, path: &str, value: &str) -> Object {
 }
 
 pub(super) fn uplink(name: &str) -> Object {
-    let settings = Link { kind: LinkKind::Foreign, mac: None, mtu: None, up: true, alias: None };
+    let settings = Link { kind: LinkKind::Foreign, mac: None, mtu: None, up: true, alias: None, port: None };
     Object::Link(Ns::HOST, link(name), settings)
 }
 
@@ -288,12 +288,12 @@ pub(super) fn container(ns: Ns, name: &str, host: u8) -> Vec<Object> {
         Object::Link(
             ns,
             link("eth0"),
-            Link { kind: veth, mac: mac(2), mtu: Some(1400), up: true, alias: alias.clone() },
+            Link { kind: veth, mac: mac(2), mtu: Some(1400), up: true, alias: alias.clone(), port: None },
         ),
         Object::Link(
             Ns::HOST,
             link(&outside),
-            Link { kind: LinkKind::VethPeer, mac: mac(6), mtu: Some(1400), up: true, alias },
+            Link { kind: LinkKind::VethPeer, mac: mac(6), mtu: Some(1400), up: true, alias, port: None },
         ),
         sysctl(Ns::HOST, &format!("net/ipv4/conf/{outside}/rp_filter"), "1"),
         address(ns, "eth0", &format!("{here}/32")),

@@ -136,8 +136,13 @@ fn decode_vxlan(data: &[u8]) -> Option<Device> {
             IFLA_VXLAN_LEARNING => learning = is_set(),
             IFLA_VXLAN_LINK if u32_of(payload) != Some(0) => return None,
             IFLA_VXLAN_GROUP | IFLA_VXLAN_GROUP6 if payload.iter().any(|byte| *byte != 0) => return None,
-            IFLA_VXLAN_PROXY | IFLA_VXLAN_RSC | IFLA_VXLAN_L2MISS | IFLA_VXLAN_L3MISS
-            | IFLA_VXLAN_REMCSUM_TX | IFLA_VXLAN_REMCSUM_RX | IFLA_VXLAN_COLLECT_METADATA
+            IFLA_VXLAN_PROXY
+            | IFLA_VXLAN_RSC
+            | IFLA_VXLAN_L2MISS
+            | IFLA_VXLAN_L3MISS
+            | IFLA_VXLAN_REMCSUM_TX
+            | IFLA_VXLAN_REMCSUM_RX
+            | IFLA_VXLAN_COLLECT_METADATA
                 if is_set() =>
             {
                 return None;

@@ -38,11 +38,13 @@ pub(super) struct Seen {
 /// How an entry is put beside what may be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// Nothing of that Ethernet address may be there; of a VXLAN device's flood list, nothing of that VTEP. (The kernel
-    /// takes the latter as done when it is there.)
+    /// Nothing of that Ethernet address may be there. (In a VXLAN device's flood list: it is added; if it is there, the
+    /// kernel takes that as done.)
     New,
     /// Whatever is there gives way.
-    Replacing,
+    Over,
+    /// Something of that Ethernet address is there and becomes this.
+    There,
 }
 
 /// A request to put an entry.
@@ -50,12 +52,15 @@ pub(super) enum Entry {
 /// A port's entry is static, and sticky on top (Linux 4.20): a merely static one follows the sender, so that a
 /// container that sends with another's address would draw the other's traffic to itself.
 pub(super) fn put(w: &mut Writer, seq: u32, entry: Entry, seen: &Seen) {
-    let how = match (seen.target, entry) {
-        (FdbTarget::Vtep(_), _) if seen.mac == FLOOD => NLM_F_APPEND,
-        (_, Entry::New) => NLM_F_EXCL,
-        (_, Entry::Replacing) => NLM_F_REPLACE,
+    let several = seen.mac == FLOOD && matches!(seen.target, FdbTarget::Vtep(_));
+    let flags = match entry {
+        Entry::New | Entry::Over if several => NLM_F_CREATE | NLM_F_APPEND,
+        Entry::There if several => NLM_F_APPEND,
+        Entry::New => NLM_F_CREATE | NLM_F_EXCL,
+        Entry::Over => NLM_F_CREATE | NLM_F_REPLACE,
+        Entry::There => NLM_F_REPLACE,
     };
-    w.request(RTM_NEWNEIGH, NLM_F_CREATE | how, seq, |w| match seen.target {
+    w.request(RTM_NEWNEIGH, flags, seq, |w| match seen.target {
         FdbTarget::Vtep(_) => body(w, seen, NUD_PERMANENT, 0),
         FdbTarget::Port => body(w, seen, NUD_NOARP, NTF_STICKY),
     });
@@ -98,6 +103,23 @@ fn header(w: &mut Writer, link: u32, state: u16, flags: u8) {
     w.raw(&link.to_ne_bytes());
     let [a, b] = state.to_ne_bytes();
     w.raw(&[a, b, flags, 0]);
+}
+
+/// Who holds an Ethernet address in a bridge's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    /// The port, or the bridge itself; by index.
+    pub(super) link: u32,
+    /// Bits of [`LASTING`]; none: learned.
+    pub(super) state: u16,
+}
+
+/// Reads the answer to [`get`].
+pub(super) fn decode_holder(message: Message<'_>) -> Option<Holder> {
+    if message.kind != RTM_NEWNEIGH || *message.body.first()? != AF_BRIDGE {
+        return None;
+    }
+    Some(Holder { link: u32_at(message.body, 4)?, state: u16_at(message.body, 8)? & LASTING })
 }
 
 /// Reads an entry that somebody has put there. `None` when it is cut short, learned, a control plane's

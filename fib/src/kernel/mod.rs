@@ -13,7 +13,8 @@
 //! | `sys` | the system calls that need `unsafe` |
 //! | `channel` | one request socket: exchange, dump |
 //! | `batch` | many requests in one `sendmsg`, whose error belongs to which operation |
-//! | `link`, `address`, `neighbour`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
+//! | `link`, `address`, `neighbour`, `fdb`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
+//! | `device`, `port` | of links: what a bridge, a VLAN and a VXLAN device are made of; how a port of a bridge is set |
 //! | `netns` | entering a container's network namespace and coming back |
 //! | `interfaces` | the host's links: name ↔ index |
 //! | `contested` | foreign objects that stand on our keys |
@@ -62,14 +63,17 @@ mod batch;
 mod channel;
 mod codec;
 mod contested;
+mod device;
 mod dump;
 mod engine;
+mod fdb;
 mod interfaces;
 mod link;
 mod monitor;
 mod neighbour;
 mod netns;
 mod nexthop;
+mod port;
 mod resolve;
 mod route;
 mod sys;

@@ -6,7 +6,7 @@
 //! | announcement | `nlmsg_pid` | so |
 //! |---|---|---|
 //! | routes, next hops, IPv4 addresses, new neighbours | of the asking socket | dropped by a filter on our sockets, before it takes up room |
-//! | IPv6 addresses, neighbours that go | 0 | those that we have just deleted are remembered; new IPv6 addresses of our protocol are ours |
+//! | IPv6 addresses, neighbours that go, forwarding entries | 0 | those that we have just deleted (forwarding entries: made, too) are remembered; new IPv6 addresses of our protocol are ours |
 //! | links | mostly 0 | told whenever the state differs from the one told last, whoever changed it; only the end of a link that we deleted is not told |
 
 use std::{
@@ -26,26 +26,30 @@ use super::{
     codec::{Message, messages},
     contested::Foreign,
     engine::Engine,
+    fdb,
     interfaces::Change,
-    link, neighbour, nexthop, route,
+    link, neighbour, nexthop, port, route,
     sys::{Instruction, attach_filter},
     uapi::{
-        NLM_F_REPLACE, NUD_PERMANENT, RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE,
-        RTM_NEWNEIGH, RTN_UNICAST, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR,
-        RTNLGRP_IPV6_ROUTE, RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_NEXTHOP,
+        AF_BRIDGE, NLM_F_REPLACE, NUD_PERMANENT, RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNEXTHOP,
+        RTM_DELROUTE, RTM_NEWNEIGH, RTN_UNICAST, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+        RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_NEXTHOP,
     },
 };
-use crate::model::{Concern, Event, IfName, Key, NextHopId, Ns, Object, Observed};
+use crate::model::{
+    Concern, Event, FdbKey, FdbTarget, IfName, Key, LinkState, NextHopId, Ns, Object, Observed,
+};
 
 /// How many announcements of one concern are read before the others get their turn. A flood (a full table of
 /// another routing daemon) must not keep commands waiting for ever.
 const TURN: usize = 4096;
 
 /// Links come first: the others name them by index.
-const GROUPS: [(Concern, &[u32]); 5] = [
+const GROUPS: [(Concern, &[u32]); 6] = [
     (Concern::Links, &[RTNLGRP_LINK]),
     (Concern::Addresses, &[RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR]),
     (Concern::Neighbours, &[RTNLGRP_NEIGH]),
+    (Concern::Fdb, &[RTNLGRP_NEIGH]),
     (Concern::NextHops, &[RTNLGRP_NEXTHOP]),
     (Concern::Routes, &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE]),
 ];
@@ -64,6 +68,8 @@ pub(super) struct Echoes {
     pub(super) links: HashSet<u32>,
     pub(super) addresses: HashSet<(u32, IpNet)>,
     pub(super) neighbours: HashSet<(u32, IpAddr)>,
+    /// With whether it was made, or deleted.
+    pub(super) fdb: HashSet<(fdb::Seen, bool)>,
 }
 
 impl Echoes {
@@ -72,6 +78,7 @@ impl Echoes {
         self.links.clear();
         self.addresses.clear();
         self.neighbours.clear();
+        self.fdb.clear();
     }
 }
 
@@ -87,6 +94,7 @@ impl Monitor {
                 // See above: a link's state is told whoever changed it.
                 Concern::Links => {}
                 Concern::Neighbours => attach_filter(&socket, &neighbour_filter(port))?,
+                Concern::Fdb => attach_filter(&socket, &fdb_filter())?,
                 _ => attach_filter(&socket, &echo_filter(port))?,
             }
             socket.bind(&SocketAddr::new(0, 0))?;
@@ -142,17 +150,42 @@ fn echo_filter(port: u32) -> [Instruction; 4] {
     ]
 }
 
-/// As [`echo_filter`], and of neighbours that come only the permanent ones: the kernel's own cache has no end of
-/// changes. Those that go pass, as they have lost the flag by then.
-fn neighbour_filter(port: u32) -> [Instruction; 8] {
-    let bit = u32::from(NUD_PERMANENT.to_be());
+const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+/// Offsets of `nlmsg_type`, `ndm_family` and `ndm_state` in an announcement about a neighbour.
+const TYPE: u32 = 4;
+const FAMILY: u32 = 16;
+const STATE: u32 = 16 + 8;
+
+const fn jump_if_set(bits: u16, jt: u8, jf: u8) -> Instruction {
+    let k = bits.to_be() as u32;
+    Instruction { code: (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16, jt, jf, k }
+}
+
+/// As [`echo_filter`], and without forwarding entries, which come by the same group; of neighbours that come only the
+/// permanent ones: the kernel's own cache has no end of changes. Those that go pass, as they have lost the flag by then.
+fn neighbour_filter(port: u32) -> [Instruction; 10] {
     [
         statement(LOAD_WORD, 12), // nlmsg_pid
-        jump_if_equal(port.to_be(), 4, 0),
-        statement(LOAD_HALF, 4), // nlmsg_type
-        jump_if_equal(u32::from(RTM_NEWNEIGH.to_be()), 0, 3),
-        statement(LOAD_HALF, 16 + 8), // ndm_state
-        Instruction { code: (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16, jt: 1, jf: 0, k: bit },
+        jump_if_equal(port.to_be(), 6, 0),
+        statement(LOAD_BYTE, FAMILY),
+        jump_if_equal(AF_BRIDGE as u32, 4, 0),
+        statement(LOAD_HALF, TYPE),
+        jump_if_equal(RTM_NEWNEIGH.to_be() as u32, 0, 3),
+        statement(LOAD_HALF, STATE),
+        jump_if_set(NUD_PERMANENT, 1, 0),
+        DROP,
+        PASS,
+    ]
+}
+
+/// Of all that comes by the group of neighbours, the forwarding entries that somebody has put there. Learned ones come
+/// and go with the traffic of every bridge: they must not so much as wake the thread.
+fn fdb_filter() -> [Instruction; 6] {
+    [
+        statement(LOAD_BYTE, FAMILY),
+        jump_if_equal(AF_BRIDGE as u32, 0, 2),
+        statement(LOAD_HALF, STATE),
+        jump_if_set(fdb::LASTING, 1, 0),
         DROP,
         PASS,
     ]
@@ -220,29 +253,51 @@ impl Engine {
             Concern::Neighbours => self.neighbour_news(message),
             Concern::NextHops => self.next_hop_news(message),
             Concern::Routes => self.route_news(message),
-            Concern::Fdb | Concern::Nft => {}
+            Concern::Fdb => self.fdb_news(message),
+            Concern::Nft => {}
         }
     }
 
     fn link_news(&mut self, message: Message<'_>) {
-        let Some(state) = link::decode(Ns::HOST, message) else { return };
+        let Some(seen) = link::decode(Ns::HOST, message) else { return self.port_news(message) };
         self.contested.doubt();
         if message.kind == RTM_DELLINK {
             self.resolver.disturb();
-            let Some(state) = self.interfaces.remove(state.index) else { return };
+            let Some(state) = self.interfaces.remove(seen.index()) else { return };
             self.monitor.former.insert(state.index, state.name.clone());
             if !self.echoes.links.remove(&state.index) {
                 self.tell(Event::Gone(Key::Link(Ns::HOST, state.name)));
             }
             return;
         }
+        let state = seen.state(|index| self.interfaces.name(index));
+        self.note_link(state);
+    }
+
+    /// A bridge on one of its ports: how it is set now, or that it has left.
+    fn port_news(&mut self, message: Message<'_>) {
+        let Some(news) = port::decode_news(message) else { return };
+        let Some(mut state) = self.interfaces.get(news.link).cloned() else { return };
+        state.port = news.port.and_then(|(bridge, flags)| Some(flags.on(self.interfaces.name(bridge)?)));
+        self.note_link(state);
+    }
+
+    /// Takes in a link's state and tells it if it is new.
+    fn note_link(&mut self, state: LinkState) {
+        let mut followers = Vec::new();
         match self.interfaces.note(&state) {
             Change::None => return,
             Change::State => {}
-            Change::Renamed(former) => self.tell(Event::Gone(Key::Link(Ns::HOST, former))),
+            Change::Renamed(former) => {
+                followers = self.interfaces.follow(&former, &state.name);
+                self.tell(Event::Gone(Key::Link(Ns::HOST, former)));
+            }
         }
         self.resolver.disturb();
         self.tell(Event::Object(Observed::Link(state)));
+        for follower in followers {
+            self.tell(Event::Object(Observed::Link(follower)));
+        }
     }
 
     /// The name of a link that an announcement speaks of by index.
@@ -282,6 +337,30 @@ impl Engine {
             let object = Object::Neighbour(Ns::HOST, name, seen.address, mac);
             self.tell(Event::Object(Observed::Object { object, protocol: seen.protocol }));
         }
+    }
+
+    fn fdb_news(&mut self, message: Message<'_>) {
+        let Some(seen) = fdb::decode(message) else { return };
+        let Some(link) = self.name_of(seen.link) else { return };
+        let made = message.kind == RTM_NEWNEIGH;
+        if self.echoes.fdb.remove(&(seen, made)) {
+            return;
+        }
+        let key = FdbKey { link: link.clone(), mac: seen.mac, target: seen.target };
+        if !made {
+            return self.tell(Event::Gone(Key::Fdb(key)));
+        }
+        self.tell(Event::Object(Observed::Object { object: Object::Fdb(key), protocol: 0 }));
+        // A bridge has one entry per address. If another port of it held this one, nothing says that it is gone there.
+        if seen.target == FdbTarget::Port && self.is_port_of_ours(seen.link) {
+            self.tell(Event::Overrun(Concern::Fdb));
+        }
+    }
+
+    fn is_port_of_ours(&self, index: u32) -> bool {
+        let bridge = self.interfaces.get(index).and_then(|link| link.port.as_ref()).map(|port| &port.bridge);
+        let bridge = bridge.and_then(|name| self.interfaces.get(self.interfaces.index(name)?));
+        bridge.is_some_and(|bridge| self.owner.owns_link(bridge))
     }
 
     fn next_hop_news(&mut self, message: Message<'_>) {

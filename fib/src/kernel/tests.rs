@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{
     address,
     codec::{Message, Writer, messages},
-    link, neighbour, nexthop,
+    fdb, link, neighbour, nexthop, port,
     route::{self, Entry},
     uapi::{
         RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWLINK,
@@ -28,13 +28,18 @@ fn decode_all(bytes: &[u8]) {
     for message in messages(bytes) {
         let any_name = |_| Some(name("eth1"));
         for kind in [RTM_NEWLINK, RTM_DELLINK] {
-            link::decode(Ns::HOST, Message { kind, ..message });
+            if let Some(seen) = link::decode(Ns::HOST, Message { kind, ..message }) {
+                seen.state(any_name);
+            }
+            port::decode_news(Message { kind, ..message });
         }
         for kind in [RTM_NEWADDR, RTM_DELADDR] {
             address::decode(Message { kind, ..message });
         }
         for kind in [RTM_NEWNEIGH, RTM_DELNEIGH] {
             neighbour::decode(Message { kind, ..message });
+            fdb::decode(Message { kind, ..message });
+            fdb::decode_holder(Message { kind, ..message });
         }
         for kind in [RTM_NEWNEXTHOP, RTM_DELNEXTHOP] {
             if let Some(seen) = nexthop::decode(Message { kind, ..message }) {
@@ -77,8 +82,9 @@ fn samples() -> Vec<u8> {
         port: None,
     };
     let (inside, outside) = (name("eth0"), name("vweb"));
-    let veth = link::NewVeth { name: &inside, link: &settings, peer: &outside, peer_ns: None, group: 1 };
-    link::create_veth(&mut w, 7, 0, &veth);
+    let device = link::NewDevice::Veth { peer: &outside, peer_ns: None };
+    let veth = link::NewLink { name: &inside, link: &settings, group: 1, device };
+    link::create(&mut w, 7, 0, &veth);
     w.as_slice().to_vec()
 }
 
@@ -103,7 +109,7 @@ fn what_is_asked_for_reads_as_what_was_meant() {
         neighbour::decode(all[5]).map(|seen| (seen.mac, seen.permanent)),
         Some((Some(Mac([2; 6])), true))
     );
-    let link = link::decode(Ns::HOST, all[6]).unwrap();
+    let link = link::decode(Ns::HOST, all[6]).unwrap().state(|_| None);
     assert_eq!((link.name, link.kind, link.mtu, link.group), (name("eth0"), LinkKind::VethPeer, 9000, 1));
 }
 

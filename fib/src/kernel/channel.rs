@@ -49,6 +49,9 @@ pub(super) enum Answer<'a> {
     Refused(KernelError),
 }
 
+/// Writes one request, with the sequence number and flags given.
+pub(super) type Request<'a> = &'a dyn Fn(&mut Writer, u32, u16);
+
 /// A socket in the network namespace that the thread was in when it was opened.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -129,7 +132,7 @@ impl Channel {
     /// earlier ones, or do no harm.
     pub(super) fn sequence(
         &mut self,
-        requests: &[&dyn Fn(&mut Writer, u32, u16)],
+        requests: &[Request<'_>],
         mut each: impl FnMut(Message<'_>),
     ) -> Result<(), KernelError> {
         let Some(after_first) = (requests.len() as u32).checked_sub(1) else { return Ok(()) };

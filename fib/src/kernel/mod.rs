@@ -20,7 +20,7 @@
 //! | `contested` | foreign objects that stand on our keys |
 //! | `apply` | operations → batches |
 //! | `dump` | everything of one concern |
-//! | `monitor` | what others do |
+//! | `monitor`, `filter` | what others do; what of it is not to be heard |
 //! | `resolve` | where packets for an address would go |
 //! | `engine` | the thread: all of the above in one loop |
 //!
@@ -67,6 +67,7 @@ mod device;
 mod dump;
 mod engine;
 mod fdb;
+mod filter;
 mod interfaces;
 mod link;
 mod monitor;

@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use super::{Run, Verb, no_link, not_ours};
 use crate::{
     kernel::{
-        codec::{Message, Writer},
+        channel::Request,
+        codec::Message,
         engine::Engine,
         failed,
         link::{self, NewDevice, NewLink, Setting},
@@ -13,9 +14,6 @@ use crate::{
     },
     model::{IfName, KernelError, Link, LinkKind, Ns, OpResult},
 };
-
-/// A request, written with the sequence number and flags given.
-type Request<'a> = &'a dyn Fn(&mut Writer, u32, u16);
 
 impl Engine {
     pub(super) fn put_link(

@@ -3,7 +3,10 @@
 //! Routes, next hops, new addresses and neighbours go into the batch at once. What depends on an answer (a link's
 //! index, whether a thing is ours) has the batch sent first.
 
-use std::{collections::HashMap, io, os::fd::AsFd};
+mod fdb;
+mod links;
+
+use std::{collections::HashMap, io};
 
 use ipnet::IpNet;
 
@@ -17,8 +20,7 @@ use super::{
     sysctl,
 };
 use crate::model::{
-    IfName, KernelError, Key, Link, LinkKind, LinkState, Mac, NextHop, NextHopId, Ns, Object, Op, OpResult,
-    Route, RouteKey,
+    IfName, KernelError, Key, LinkState, Mac, NextHop, NextHopId, Ns, Object, Op, OpResult, Route, RouteKey,
 };
 
 /// One [`Command::Apply`](crate::model::Command::Apply) on its way.
@@ -95,7 +97,8 @@ impl Engine {
                 self.put_neighbour(run, number, verb, link, *address, *mac)
             }
             Object::Link(ns, name, link) => self.put_link(run, *ns, verb, name, link),
-            Object::Fdb(_) | Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => {
+            Object::Fdb(key) => self.put_fdb(run, number, verb, key),
+            Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => {
                 Err(refused(libc::EOPNOTSUPP, "not made yet"))
             }
             Object::Sysctl(ns, name, value) => {
@@ -143,7 +146,8 @@ impl Engine {
             }
             Key::Link(_, name) => return self.delete_link(run, name),
             Key::Sysctl(..) => return Err(refused(libc::EOPNOTSUPP, "a sysctl cannot be deleted")),
-            Key::Fdb(_) | Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => {
+            Key::Fdb(key) => return self.delete_fdb(run, number, key),
+            Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => {
                 return Err(refused(libc::EOPNOTSUPP, "not made yet"));
             }
         }
@@ -252,75 +256,6 @@ impl Engine {
         Ok(())
     }
 
-    fn put_link(&mut self, run: &mut Run, ns: Ns, verb: Verb, name: &IfName, link: &Link) -> OpResult {
-        self.flush(run);
-        if let (Verb::Create, LinkKind::Veth { peer_ns, peer }) = (verb, &link.kind) {
-            let outcome = self.create_veth(run, ns, name, link, *peer_ns, peer);
-            self.links_changed(run, name);
-            return outcome;
-        }
-        let now = self.look_up(run, name)?;
-        if link.kind != LinkKind::Foreign && !self.owner.owns_link(&now) {
-            return Err(not_ours(&now));
-        }
-        let Some(request) = link::set(&now, link) else { return Ok(()) };
-        let outcome = self.request(run, request, |_| {});
-        self.links_changed(run, name);
-        outcome
-    }
-
-    fn create_veth(
-        &mut self,
-        run: &mut Run,
-        ns: Ns,
-        name: &IfName,
-        link: &Link,
-        peer_ns: Ns,
-        peer: &IfName,
-    ) -> OpResult {
-        let peer_file = if peer_ns == ns {
-            None
-        } else {
-            Some(self.namespaces.file(peer_ns).map_err(|error| {
-                self.lose(peer_ns, &error);
-                failed(&error)
-            })?)
-        };
-        let peer_ns = peer_file.as_ref().map(AsFd::as_fd);
-        let veth = link::NewVeth { name, link, peer, peer_ns, group: self.owner.link_group };
-        self.request(run, |w, seq, flags| link::create_veth(w, seq, flags, &veth), |_| {})?;
-        let now = self.look_up(run, name)?;
-        let Some(request) = link::set(&now, link) else { return Ok(()) };
-        self.request(run, request, |_| {}).inspect_err(|_| {
-            // All or nothing: a retry would find its own half-made link in the way.
-            if let Err(error) = self.request(run, |w, seq, f| link::delete(w, seq, f, now.index), |_| {}) {
-                tracing::warn!(%error, link = %name, "a link that could not be set up cannot be removed either");
-            }
-        })
-    }
-
-    fn delete_link(&mut self, run: &mut Run, name: &IfName) -> OpResult {
-        self.flush(run);
-        let now = self.look_up(run, name)?;
-        if !self.owner.owns_link(&now) {
-            return Err(not_ours(&now));
-        }
-        if run.target == Ns::HOST {
-            self.echoes.links.insert(now.index);
-        }
-        let outcome = self.request(run, |w, seq, flags| link::delete(w, seq, flags, now.index), |_| {});
-        self.links_changed(run, name);
-        outcome
-    }
-
-    /// What was known of links is to be read again; the other end of a veth may be news in the host's namespace.
-    fn links_changed(&mut self, run: &mut Run, name: &IfName) {
-        if let Some(session) = &mut run.container {
-            session.links.remove(name);
-        }
-        self.watch();
-    }
-
     /// Where the kernel does not announce to us what we did to addresses, tracked addresses are looked up all the
     /// same.
     fn disturb(&mut self, run: &Run) {
@@ -420,8 +355,15 @@ impl Engine {
         let mut state = None;
         let ask = |w: &mut Writer, seq, flags| link::get(w, seq, flags, name);
         self.request(run, ask, |message| state = link::decode(ns, message))?;
+        self.named(run, state, name)
+    }
+
+    /// What was seen, with the names of the links that it depends on.
+    fn named(&self, run: &Run, seen: Option<link::Seen>, name: &IfName) -> Result<LinkState, KernelError> {
         // By an alternative name the kernel finds links too.
-        state.filter(|state| state.name == *name).ok_or_else(|| no_link(name))
+        let seen = seen.filter(|seen| seen.name() == name).ok_or_else(|| no_link(name))?;
+        let on_host = run.target == Ns::HOST;
+        Ok(seen.state(|index| if on_host { self.interfaces.name(index) } else { None }))
     }
 
     /// One request outside the batch, which must have been sent.

@@ -49,6 +49,9 @@ pub(super) enum Answer<'a> {
     Refused(KernelError),
 }
 
+/// Writes one request, with the sequence number and flags given.
+pub(super) type Request<'a> = &'a dyn Fn(&mut Writer, u32, u16);
+
 /// A socket in the network namespace that the thread was in when it was opened.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -120,6 +123,32 @@ impl Channel {
         self.exchange(writer.as_slice(), seq, seq, |_, answer| match answer {
             Answer::Message(message) => each(message),
             Answer::Refused(error) => outcome = Err(error),
+        })?;
+        outcome
+    }
+
+    /// Sends requests together, each written as by [`Self::request`], and waits for the outcome of all: the first
+    /// refusal, if there is one. The kernel goes on after a refusal, so the later ones must make no sense without the
+    /// earlier ones, or do no harm.
+    pub(super) fn sequence(
+        &mut self,
+        requests: &[Request<'_>],
+        mut each: impl FnMut(Message<'_>),
+    ) -> Result<(), KernelError> {
+        let Some(after_first) = (requests.len() as u32).checked_sub(1) else { return Ok(()) };
+        let mut writer = Writer::default();
+        let first = reserve(after_first + 1);
+        let last = first.wrapping_add(after_first);
+        let mut seq = first;
+        for encode in requests {
+            encode(&mut writer, seq, if seq == last { super::uapi::NLM_F_ACK } else { 0 });
+            seq = seq.wrapping_add(1);
+        }
+        let mut outcome = Ok(());
+        self.exchange(writer.as_slice(), first, last, |_, answer| match answer {
+            Answer::Message(message) => each(message),
+            Answer::Refused(error) if outcome.is_ok() => outcome = Err(error),
+            Answer::Refused(_) => {}
         })?;
         outcome
     }

@@ -13,13 +13,14 @@
 //! | `sys` | the system calls that need `unsafe` |
 //! | `channel` | one request socket: exchange, dump |
 //! | `batch` | many requests in one `sendmsg`, whose error belongs to which operation |
-//! | `link`, `address`, `neighbour`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
+//! | `link`, `address`, `neighbour`, `fdb`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
+//! | `device`, `port` | of links: what a bridge, a VLAN and a VXLAN device are made of; how a port of a bridge is set |
 //! | `netns` | entering a container's network namespace and coming back |
 //! | `interfaces` | the host's links: name ↔ index |
 //! | `contested` | foreign objects that stand on our keys |
 //! | `apply` | operations → batches |
 //! | `dump` | everything of one concern |
-//! | `monitor` | what others do |
+//! | `monitor`, `filter` | what others do; what of it is not to be heard |
 //! | `resolve` | where packets for an address would go |
 //! | `engine` | the thread: all of the above in one loop |
 //!
@@ -62,14 +63,18 @@ mod batch;
 mod channel;
 mod codec;
 mod contested;
+mod device;
 mod dump;
 mod engine;
+mod fdb;
+mod filter;
 mod interfaces;
 mod link;
 mod monitor;
 mod neighbour;
 mod netns;
 mod nexthop;
+mod port;
 mod resolve;
 mod route;
 mod sys;

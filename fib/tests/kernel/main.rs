@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod apply;
+mod bridges;
 mod echo;
+mod fdb;
 mod foreign;
 mod implied;
 mod lab;

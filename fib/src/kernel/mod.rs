@@ -14,6 +14,9 @@
 //! | `channel` | one request socket: exchange, dump |
 //! | `batch` | many requests in one `sendmsg`, whose error belongs to which operation |
 //! | `link`, `address`, `neighbour`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
+//! | `netfilter` | what the requests of the next two have in common |
+//! | `nft` | nftables: transactions, dumps, what others do there |
+//! | `conntrack` | forgetting connections |
 //! | `netns` | entering a container's network namespace and coming back |
 //! | `interfaces` | the host's links: name ↔ index |
 //! | `contested` | foreign objects that stand on our keys |
@@ -61,6 +64,7 @@ mod apply;
 mod batch;
 mod channel;
 mod codec;
+mod conntrack;
 mod contested;
 mod dump;
 mod engine;
@@ -68,8 +72,10 @@ mod interfaces;
 mod link;
 mod monitor;
 mod neighbour;
+mod netfilter;
 mod netns;
 mod nexthop;
+mod nft;
 mod resolve;
 mod route;
 mod sys;

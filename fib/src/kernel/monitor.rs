@@ -102,6 +102,11 @@ impl Monitor {
         Ok(Self { sockets, inbox: Vec::new(), former: HashMap::new() })
     }
 
+    /// Listens to one more socket.
+    pub(super) fn add(&mut self, concern: Concern, socket: Socket) {
+        self.sockets.push((concern, socket));
+    }
+
     /// To wait for news.
     pub(super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.sockets.iter().map(|(_, socket)| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN))
@@ -133,7 +138,7 @@ const DROP: Instruction = statement(libc::BPF_RET | libc::BPF_K, 0);
 const PASS: Instruction = statement(libc::BPF_RET | libc::BPF_K, u32::MAX);
 
 /// Drops what `port` caused. The machine loads in network byte order what netlink writes in the host's.
-fn echo_filter(port: u32) -> [Instruction; 4] {
+pub(super) fn echo_filter(port: u32) -> [Instruction; 4] {
     [
         statement(LOAD_WORD, 12), // nlmsg_pid
         jump_if_equal(port.to_be(), 0, 1),
@@ -207,7 +212,8 @@ impl Engine {
             }
             Concern::NextHops => self.contested.lose_next_hops(),
             Concern::Routes => self.contested.lose_routes(),
-            Concern::Addresses | Concern::Neighbours | Concern::Fdb | Concern::Nft => {}
+            Concern::Nft => self.nft.forget(),
+            Concern::Addresses | Concern::Neighbours | Concern::Fdb => {}
         }
         self.resolver.disturb();
         self.tell(Event::Overrun(concern));
@@ -220,7 +226,8 @@ impl Engine {
             Concern::Neighbours => self.neighbour_news(message),
             Concern::NextHops => self.next_hop_news(message),
             Concern::Routes => self.route_news(message),
-            Concern::Fdb | Concern::Nft => {}
+            Concern::Nft => self.nft_news(message),
+            Concern::Fdb => {}
         }
     }
 

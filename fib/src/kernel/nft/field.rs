@@ -65,6 +65,11 @@ pub(super) fn host_order(field: Field) -> bool {
     matches!(field, Field::DestinationType | Field::ReversePath | Field::CtState | Field::CtStatus)
 }
 
+/// Whether the field is a text.
+pub(super) fn is_name(field: Field) -> bool {
+    matches!(field, Field::IifName | Field::OifName)
+}
+
 /// The name in the `nft` program's language.
 pub(super) fn name(field: Field) -> &'static str {
     match field {

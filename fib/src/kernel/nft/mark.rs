@@ -19,6 +19,13 @@ pub(super) fn write(kind: u8, text: &str) -> Vec<u8> {
     bytes
 }
 
+/// What tells the `nft` program in which order it finds a set's keys (`NFTNL_UDATA_SET_KEYBYTEORDER`, `enum
+/// byteorder` of its datatype.h).
+pub(super) fn byte_order(host: bool) -> [u8; 6] {
+    let [a, b, c, d] = (if host { 1u32 } else { 2 }).to_ne_bytes();
+    [0, 4, a, b, c, d]
+}
+
 /// The comment of ours in user data.
 pub(super) fn read(kind: u8, userdata: &[u8]) -> Option<&str> {
     let mut rest = userdata;

@@ -62,7 +62,7 @@ pub(super) fn create(w: &mut Writer, seq: u32, item: &TableItem, set: &Set, numb
             }
         }
         be32(w, NFTA_SET_ID, number);
-        if set.key.len() > 1 {
+        if described(set) {
             w.nested(NFTA_SET_DESC, |w| {
                 w.nested(NFTA_SET_DESC_CONCAT, |w| {
                     for part in &set.key {
@@ -73,7 +73,12 @@ pub(super) fn create(w: &mut Writer, seq: u32, item: &TableItem, set: &Set, numb
         }
         // The kernel knows the lengths of the fields, not which ones they are.
         let names: Vec<_> = set.key.iter().copied().map(field::name).collect();
-        w.attribute(NFTA_SET_USERDATA, &mark::write(mark::SET_COMMENT, &names.join(BETWEEN)));
+        let mut data = mark::write(mark::SET_COMMENT, &names.join(BETWEEN));
+        if let [one] = set.key[..] {
+            // Or the `nft` program shows names of links as noise.
+            data.extend(mark::byte_order(field::host_order(one) || field::is_name(one)));
+        }
+        w.attribute(NFTA_SET_USERDATA, &data);
     });
 }
 
@@ -125,7 +130,7 @@ pub(super) fn decode(message: Message<'_>) -> Option<Seen> {
         check(set).is_ok()
             && flags == flags_of(set)
             && key_octets as usize == field::key_octets(&set.key)
-            && (set.key.len() == 1 || fields.iter().copied().eq(set.key.iter().map(|f| f.octets() as u32)))
+            && (!described(set) || fields.iter().copied().eq(set.key.iter().map(|f| f.octets() as u32)))
     });
     Some(Seen { item, anonymous: flags & NFT_SET_ANONYMOUS != 0, shape })
 }
@@ -147,11 +152,15 @@ fn flags_of(set: &Set) -> u32 {
     if set.kind != SetKind::Set {
         flags |= NFT_SET_MAP;
     }
-    if set.key.len() > 1 {
-        // Asked for by newer kernels wherever there are several fields, taken by all since 5.6.
+    if described(set) {
         flags |= NFT_SET_CONCAT;
     }
     flags
+}
+
+/// Whether the kernel must know where the fields are: for ranges in each. Other keys are one value to it.
+fn described(set: &Set) -> bool {
+    set.interval && set.key.len() > 1
 }
 
 /// Type and octets of what a map leads to.

@@ -75,7 +75,7 @@ impl Host {
     /// A daemon started on a kernel as it is.
     fn on(kernel: FakeKernel, config: &HostConfig) -> Self {
         let now = Instant::now();
-        let core = Core::new(config.clone(), "host1".into(), 1, now);
+        let core = Core::new(config.clone(), "host1".into(), 1, now, 1_000_000);
         let mut host = Self { core, kernel, now, others: Vec::new() };
         host.settle();
         host
@@ -297,7 +297,7 @@ fn a_container_that_a_reload_removes_leaves_nothing_and_others_are_not_touched()
     host.settle();
     assert_eq!(host.text(), one);
     assert_eq!(
-        host.core.endpoints.addresses.owner([192, 168, 1, 2].into()),
+        host.core.endpoints.ipam.owner(&"public".parse().unwrap(), [192, 168, 1, 2].into()),
         None,
         "its address is free again"
     );

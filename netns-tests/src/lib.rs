@@ -24,13 +24,15 @@
 //! | [`Lab`], [`Node`], [`Container`], [`Place`] | the running lab, and commands in it |
 //! | [`speaker`] | how FRR, BIRD, GoBGP and petiole are started and asked |
 //! | [`Kernel`], [`Ping`], [`Process`] | what can be seen: kernel tables, echo, captures and monitors |
-//! | [`requirement`] | what the machine must have |
+//! | [`requirement`] | what the machine must have, and which kernel |
+//! | `guest` | how a test runs under another kernel |
 //!
 //! The daemon's internals are unknown here: tests see what a user, a leaf and the kernel see.
 
 mod cable;
 mod dump;
 mod error;
+mod guest;
 pub mod holder;
 mod kernel;
 mod lab;

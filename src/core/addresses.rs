@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use petiole_config::model::{Address, Name, Network, Subnet};
+use petiole_config::model::{Address, Network, ScopedName, Subnet};
 
 /// The addresses of one endpoint: at least one of the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,16 +21,16 @@ pub(crate) struct Assigned {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AssignError {
     #[error("auto allocation failed - address exhaustion in pool of network {0}")]
-    Exhausted(Name),
+    Exhausted(ScopedName),
     #[error("{address} is in use by endpoint {by}")]
-    InUse { address: String, by: Name },
+    InUse { address: String, by: ScopedName },
 }
 
 /// The addresses given out in all networks. Subnets of networks do not overlap, so one table holds them all.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    v4: HashMap<Ipv4Addr, Name>,
-    v6: HashMap<Ipv6Addr, Name>,
+    v4: HashMap<Ipv4Addr, ScopedName>,
+    v6: HashMap<Ipv6Addr, ScopedName>,
 }
 
 impl Addresses {
@@ -40,12 +40,12 @@ impl Addresses {
     /// Beside IPv4 the IPv6 address has the same host number, so that people recognise the container.
     pub(crate) fn assign(
         &mut self,
-        endpoint: &Name,
+        endpoint: &ScopedName,
         network: &Network,
         wish: Assigned,
         last: Assigned,
     ) -> Result<Assigned, AssignError> {
-        let exhausted = || AssignError::Exhausted(network.name.clone());
+        let exhausted = || AssignError::Exhausted(network.id.clone());
         let mut got = Assigned::default();
         if let Some(subnet) = &network.v4 {
             let address = match wish.v4 {
@@ -72,7 +72,7 @@ impl Addresses {
     }
 
     /// The endpoint that has the address.
-    pub(crate) fn owner(&self, address: IpAddr) -> Option<&Name> {
+    pub(crate) fn owner(&self, address: IpAddr) -> Option<&ScopedName> {
         match address {
             IpAddr::V4(a) => self.v4.get(&a),
             IpAddr::V6(a) => self.v6.get(&a),
@@ -87,7 +87,7 @@ impl Addresses {
     }
 
     /// Takes `endpoint`'s addresses back, but for those that it `keep`s.
-    pub(crate) fn release(&mut self, endpoint: &Name, assigned: Assigned, keep: Assigned) {
+    pub(crate) fn release(&mut self, endpoint: &ScopedName, assigned: Assigned, keep: Assigned) {
         if let Some(a) = assigned.v4.filter(|a| Some(*a) != keep.v4 && self.v4.get(a) == Some(endpoint)) {
             self.v4.remove(&a);
         }
@@ -97,7 +97,11 @@ impl Addresses {
     }
 }
 
-fn free<A: Address>(used: &HashMap<A, Name>, endpoint: &Name, address: A) -> Result<A, AssignError> {
+fn free<A: Address>(
+    used: &HashMap<A, ScopedName>,
+    endpoint: &ScopedName,
+    address: A,
+) -> Result<A, AssignError> {
     match used.get(&address) {
         Some(by) if by != endpoint => {
             Err(AssignError::InUse { address: address.to_string(), by: by.clone() })
@@ -107,8 +111,8 @@ fn free<A: Address>(used: &HashMap<A, Name>, endpoint: &Name, address: A) -> Res
 }
 
 fn choose<A: Address>(
-    used: &HashMap<A, Name>,
-    endpoint: &Name,
+    used: &HashMap<A, ScopedName>,
+    endpoint: &ScopedName,
     subnet: &Subnet<A>,
     preferred: [Option<A>; 2],
 ) -> Option<A> {
@@ -133,8 +137,8 @@ mod tests {
         pool = ["192.168.1.1-192.168.1.3", "192.168.1.9"]
     "#;
 
-    fn name(n: &str) -> Name {
-        Name::new(n).unwrap()
+    fn name(n: &str) -> ScopedName {
+        n.parse().unwrap()
     }
 
     fn host(n: u8) -> Ipv4Addr {
@@ -149,7 +153,7 @@ mod tests {
     #[test]
     fn the_lowest_free_address_is_given_out_until_the_pool_is_exhausted_and_then_nothing_is_taken() {
         let config = config(NETWORK);
-        let network = config.network("n").unwrap();
+        let network = config.network(&name("n")).unwrap();
         let mut addresses = Addresses::default();
         let mut assign =
             |n: &str| addresses.assign(&name(n), network, Assigned::default(), Assigned::default());
@@ -167,7 +171,7 @@ mod tests {
     #[test]
     fn ipv6_has_the_same_host_number_beside_ipv4() {
         let config = config(NETWORK);
-        let network = config.network("n").unwrap();
+        let network = config.network(&name("n")).unwrap();
         let got = Addresses::default().assign(&name("a"), network, fixed(9), Assigned::default()).unwrap();
         assert_eq!(got.v6, Some("2001:db8:1::9".parse().unwrap()));
     }
@@ -175,7 +179,7 @@ mod tests {
     #[test]
     fn an_address_is_kept_over_a_restart_unless_somebody_has_it() {
         let config = config(NETWORK);
-        let network = config.network("n").unwrap();
+        let network = config.network(&name("n")).unwrap();
         let mut addresses = Addresses::default();
         let got = addresses.assign(&name("a"), network, Assigned::default(), fixed(9)).unwrap();
         assert_eq!(got.v4, Some(host(9)));
@@ -188,7 +192,7 @@ mod tests {
     #[test]
     fn only_its_owner_releases_an_address() {
         let config = config(NETWORK);
-        let network = config.network("n").unwrap();
+        let network = config.network(&name("n")).unwrap();
         let mut addresses = Addresses::default();
         let got = addresses.assign(&name("a"), network, fixed(2), Assigned::default()).unwrap();
         addresses.release(&name("b"), got, Assigned::default());

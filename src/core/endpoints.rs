@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use petiole_config::model::{Advertise, HostConfig, Name};
+use petiole_config::model::{Advertise, HostConfig, ScopedName};
 use petiole_fib::{
     model::{Command, IfName, KernelError, Key, LinkState, Ns, Route, RouteKey, RouteTarget},
     plan::Scope,
@@ -35,19 +35,19 @@ pub(crate) struct NamespaceId {
 /// All containers.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
-    pub(super) all: BTreeMap<Name, Endpoint>,
+    pub(super) all: BTreeMap<ScopedName, Endpoint>,
     pub(super) addresses: Addresses,
-    by_outer: HashMap<IfName, Name>,
-    by_ns: HashMap<Ns, Name>,
+    by_outer: HashMap<IfName, ScopedName>,
+    by_ns: HashMap<Ns, ScopedName>,
     /// Which namespace is at a path now; absent: not looked yet.
     namespaces: BTreeMap<PathBuf, Option<NamespaceId>>,
     detaching: Vec<Detaching>,
     /// Those in the state of that name.
-    attaching: BTreeSet<Name>,
+    attaching: BTreeSet<ScopedName>,
     last_ns: u32,
     /// What earlier runs left: the address behind a host-side link, the endpoint that a link's mark names.
     routes_found: HashMap<IfName, Assigned>,
-    links_found: HashMap<Name, IfName>,
+    links_found: HashMap<ScopedName, IfName>,
     local_swept: bool,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Attachment {
 /// anew: the kernel's keys would be the same.
 #[derive(Debug)]
 struct Detaching {
-    endpoint: Name,
+    endpoint: ScopedName,
     path: PathBuf,
     wiring: Wiring,
     /// The namespace is still there, so objects in it are taken away one by one.
@@ -142,7 +142,7 @@ impl Endpoints {
         }
     }
 
-    fn last_addresses(&self, endpoint: &Name) -> Assigned {
+    fn last_addresses(&self, endpoint: &ScopedName) -> Assigned {
         self.links_found
             .get(endpoint)
             .and_then(|link| self.routes_found.get(link))
@@ -151,7 +151,7 @@ impl Endpoints {
     }
 
     /// The container that a kernel object belongs to.
-    pub(super) fn of(&self, key: &Key) -> Option<&Name> {
+    pub(super) fn of(&self, key: &Key) -> Option<&ScopedName> {
         match key {
             Key::Link(Ns::HOST, link)
             | Key::Address(Ns::HOST, link, _)
@@ -164,7 +164,7 @@ impl Endpoints {
     }
 
     /// The name of the container behind a namespace.
-    pub(super) fn of_ns(&self, ns: Ns) -> Option<&Name> {
+    pub(super) fn of_ns(&self, ns: Ns) -> Option<&ScopedName> {
         self.by_ns.get(&ns)
     }
 }
@@ -180,13 +180,13 @@ impl Core {
     fn add_endpoints(&mut self, mut specs: Vec<petiole_config::model::Endpoint>) {
         specs.sort_by_key(|s| {
             let fixed = s.address.is_some() || s.address6.is_some();
-            (!fixed, self.endpoints.last_addresses(&s.name) == Assigned::default())
+            (!fixed, self.endpoints.last_addresses(&s.id) == Assigned::default())
         });
         for spec in specs {
-            let outer = objects::outer_name(&spec.name);
-            self.endpoints.by_outer.insert(outer.clone(), spec.name.clone());
+            let outer = objects::outer_name(&spec.id);
+            self.endpoints.by_outer.insert(outer.clone(), spec.id.clone());
             let endpoint = Endpoint { outer, assigned: Err(String::new()), state: State::Waiting, spec };
-            let name = endpoint.spec.name.clone();
+            let name = endpoint.spec.id.clone();
             self.endpoints.all.insert(name.clone(), endpoint);
             self.assign(&name);
             self.try_attach(&name);
@@ -202,13 +202,13 @@ impl Core {
     }
 
     /// Gives a container its addresses, if it has none yet.
-    fn assign(&mut self, name: &Name) {
+    fn assign(&mut self, name: &ScopedName) {
         let last = self.endpoints.last_addresses(name);
         let Some(endpoint) = self.endpoints.all.get_mut(name) else { return };
         if endpoint.assigned.is_ok() {
             return;
         }
-        let Some(network) = self.config.network(endpoint.spec.network.as_str()) else { return };
+        let Some(network) = self.config.network(&endpoint.spec.network) else { return };
         let wish = Assigned { v4: endpoint.spec.address, v6: endpoint.spec.address6 };
         let assigned = self.endpoints.addresses.assign(name, network, wish, last).map_err(|e| e.to_string());
         if let Err(error) = &assigned
@@ -227,13 +227,8 @@ impl Core {
             d.alive = false;
         }
         self.finish_detaching(now);
-        let here: Vec<Name> = self
-            .endpoints
-            .all
-            .values()
-            .filter(|e| e.spec.netns == path)
-            .map(|e| e.spec.name.clone())
-            .collect();
+        let here: Vec<ScopedName> =
+            self.endpoints.all.values().filter(|e| e.spec.netns == path).map(|e| e.spec.id.clone()).collect();
         for name in here {
             let stands = self.endpoints.all.get(&name).and_then(Endpoint::attachment).map(|a| a.identity);
             if stands.is_some() && stands != identity {
@@ -261,7 +256,7 @@ impl Core {
     }
 
     /// Attaches a container if it is waiting for nothing but that.
-    fn try_attach(&mut self, name: &Name) {
+    fn try_attach(&mut self, name: &ScopedName) {
         if self.endpoints.detaching.iter().any(|d| d.endpoint == *name) {
             return;
         }
@@ -269,7 +264,7 @@ impl Core {
         let Some(endpoint) = self.endpoints.all.get_mut(name) else { return };
         let (State::Waiting, Ok(addresses)) = (&endpoint.state, &endpoint.assigned) else { return };
         let Some(Some(identity)) = self.endpoints.namespaces.get(&endpoint.spec.netns) else { return };
-        let Some(network) = self.config.network(endpoint.spec.network.as_str()) else { return };
+        let Some(network) = self.config.network(&endpoint.spec.network) else { return };
         self.endpoints.last_ns += 1;
         let ns = Ns(self.endpoints.last_ns);
         let wiring = Wiring {
@@ -278,8 +273,8 @@ impl Core {
             inner: objects::if_name(&endpoint.spec.interface),
             outer: endpoint.outer.clone(),
             addresses: *addresses,
-            gateway4: network.v4.as_ref().map_or(std::net::Ipv4Addr::UNSPECIFIED, |s| s.gateway),
-            gateway6: network.v6.as_ref().map_or(std::net::Ipv6Addr::UNSPECIFIED, |s| s.gateway),
+            gateway4: network.v4.as_ref().and_then(|s| s.gateway).unwrap_or(std::net::Ipv4Addr::UNSPECIFIED),
+            gateway6: network.v6.as_ref().and_then(|s| s.gateway).unwrap_or(std::net::Ipv6Addr::UNSPECIFIED),
             mtu,
         };
         self.effects.push_back(Effect::Kernel(Command::Namespace { ns, path: endpoint.spec.netns.clone() }));
@@ -301,7 +296,7 @@ impl Core {
         tracing::debug!(endpoint = %name, "attaching");
     }
 
-    fn attachment_of(&mut self, key: &Key) -> Option<(Name, &mut Attachment)> {
+    fn attachment_of(&mut self, key: &Key) -> Option<(ScopedName, &mut Attachment)> {
         let name = self.endpoints.of(key)?.clone();
         match &mut self.endpoints.all.get_mut(&name)?.state {
             State::Attaching(attachment) | State::Attached(attachment) => Some((name, attachment)),
@@ -332,19 +327,19 @@ impl Core {
 
     /// Announces the containers that have become complete.
     pub(super) fn check_attaching(&mut self) {
-        let names: Vec<Name> = self.endpoints.attaching.iter().cloned().collect();
+        let names: Vec<ScopedName> = self.endpoints.attaching.iter().cloned().collect();
         for name in names {
             self.check_endpoint(&name);
         }
     }
 
     /// Announces a container that has become complete; withdraws one that no longer is.
-    fn check_endpoint(&mut self, name: &Name) {
+    fn check_endpoint(&mut self, name: &ScopedName) {
         let Some(endpoint) = self.endpoints.all.get_mut(name) else { return };
         let complete = |a: &Attachment| a.keys.iter().all(|k| self.fib.settled(k));
         endpoint.state = match std::mem::replace(&mut endpoint.state, State::Waiting) {
             State::Attaching(a) if complete(&a) => {
-                let advertise = self.config.network(endpoint.spec.network.as_str()).map(|n| n.advertise);
+                let advertise = self.config.network(&endpoint.spec.network).map(|n| n.advertise);
                 if advertise == Some(Advertise::Endpoints) {
                     for prefix in objects::prefixes(a.wiring.addresses) {
                         self.speaker.originate(prefix, &sessions::origination());
@@ -370,13 +365,13 @@ impl Core {
 
     /// Whether a container's prefixes are announced now.
     pub(super) fn is_advertised(&self, endpoint: &Endpoint) -> bool {
-        let network = self.config.network(endpoint.spec.network.as_str());
+        let network = self.config.network(&endpoint.spec.network);
         matches!(endpoint.state, State::Attached(_))
             && network.is_some_and(|n| n.advertise == Advertise::Endpoints)
     }
 
     /// Withdraws a container at once; its objects go when the peers have been told.
-    fn detach(&mut self, name: &Name, alive: bool, now: Instant) {
+    fn detach(&mut self, name: &ScopedName, alive: bool, now: Instant) {
         let Some(endpoint) = self.endpoints.all.get_mut(name) else { return };
         let (wiring, announced) = match std::mem::replace(&mut endpoint.state, State::Waiting) {
             State::Waiting => return,
@@ -442,13 +437,8 @@ impl Core {
 
     /// An address that came free may be what another container waits for.
     fn retry_unassigned(&mut self) {
-        let waiting: Vec<Name> = self
-            .endpoints
-            .all
-            .values()
-            .filter(|e| e.assigned.is_err())
-            .map(|e| e.spec.name.clone())
-            .collect();
+        let waiting: Vec<ScopedName> =
+            self.endpoints.all.values().filter(|e| e.assigned.is_err()).map(|e| e.spec.id.clone()).collect();
         for name in waiting {
             self.assign(&name);
             self.try_attach(&name);
@@ -472,14 +462,14 @@ impl Core {
 
     /// Brings the containers in line with a new config; those that it leaves alone are not touched.
     pub(super) fn reconfigure_endpoints(&mut self, old: &HostConfig, now: Instant) -> String {
-        let wanted: BTreeMap<Name, petiole_config::model::Endpoint> =
-            self.config.endpoints.iter().map(|e| (e.name.clone(), e.clone())).collect();
+        let wanted: BTreeMap<ScopedName, petiole_config::model::Endpoint> =
+            self.config.endpoints.iter().map(|e| (e.id.clone(), e.clone())).collect();
         let changed = |e: &Endpoint| {
-            let network = e.spec.network.as_str();
-            wanted.get(&e.spec.name) != Some(&e.spec) || old.network(network) != self.config.network(network)
+            let network = &e.spec.network;
+            wanted.get(&e.spec.id) != Some(&e.spec) || old.network(network) != self.config.network(network)
         };
-        let gone: Vec<Name> =
-            self.endpoints.all.values().filter(|e| changed(e)).map(|e| e.spec.name.clone()).collect();
+        let gone: Vec<ScopedName> =
+            self.endpoints.all.values().filter(|e| changed(e)).map(|e| e.spec.id.clone()).collect();
         for name in &gone {
             self.detach(name, true, now);
             if let Some(endpoint) = self.endpoints.all.remove(name) {
@@ -490,10 +480,9 @@ impl Core {
                 }
             }
         }
-        let new: Vec<_> =
-            wanted.into_values().filter(|e| !self.endpoints.all.contains_key(&e.name)).collect();
-        let removed = gone.iter().filter(|n| !new.iter().any(|e| e.name == **n)).count();
-        let added = new.iter().filter(|e| !gone.contains(&e.name)).count();
+        let new: Vec<_> = wanted.into_values().filter(|e| !self.endpoints.all.contains_key(&e.id)).collect();
+        let removed = gone.iter().filter(|n| !new.iter().any(|e| e.id == **n)).count();
+        let added = new.iter().filter(|e| !gone.contains(&e.id)).count();
         let text = format!("endpoints: {added} added, {removed} removed, {} changed", new.len() - added);
         self.add_endpoints(new);
         self.retry_unassigned();

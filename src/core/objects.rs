@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use petiole_config::model::{Advertise, HostConfig, Name, Network};
+use petiole_config::model::{Advertise, HostConfig, Network, ScopedName};
 use petiole_fib::model::{IfName, Key, Link, LinkKind, Mac, Ns, Object, Route, RouteKey, RouteTarget};
 
 use super::addresses::Assigned;
@@ -29,7 +29,7 @@ pub(crate) const HOST_MAC: Mac = Mac([0x02, 0x02, 0xff, 0xff, 0xff, 0xff]);
 pub(crate) struct Wiring {
     /// The container's namespace.
     pub(crate) ns: Ns,
-    pub(crate) endpoint: Name,
+    pub(crate) endpoint: ScopedName,
     /// The link inside the container.
     pub(crate) inner: IfName,
     /// Its other end, on the host.
@@ -41,13 +41,13 @@ pub(crate) struct Wiring {
 }
 
 /// The mark of a container's link (`IFLA_IFALIAS`), readable after a crash.
-pub(crate) fn alias(endpoint: &Name) -> String {
+pub(crate) fn alias(endpoint: &ScopedName) -> String {
     format!("petiole:endpoint={endpoint}")
 }
 
 /// The endpoint that a link's mark names.
-pub(crate) fn endpoint_of_alias(alias: &str) -> Option<Name> {
-    Name::new(alias.strip_prefix("petiole:endpoint=")?).ok()
+pub(crate) fn endpoint_of_alias(alias: &str) -> Option<ScopedName> {
+    alias.strip_prefix("petiole:endpoint=")?.parse().ok()
 }
 
 /// The Ethernet address of a container: `02:02` and its IPv4 address (or the end of its IPv6 address).
@@ -65,17 +65,17 @@ pub(crate) fn mac(addresses: Assigned) -> Mac {
 
 /// The name of a container's link on the host: `pt-NAME` where that fits and is a valid name, else the beginning of
 /// the name and a hash of all of it, so that it is the same after every restart.
-pub(crate) fn outer_name(endpoint: &Name) -> IfName {
+pub(crate) fn outer_name(endpoint: &ScopedName) -> IfName {
     let plain = format!("pt-{endpoint}");
     if let Some(name) = IfName::new(&plain) {
         return name;
     }
     // FNV-1a: stable over versions, and a clash is only a refused endpoint, not a security matter.
     let hash = endpoint
-        .as_str()
+        .to_string()
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let start: String = endpoint.as_str().chars().take(4).collect();
+    let start: String = endpoint.name.as_str().chars().take(4).collect();
     IfName::new(&format!("pt-{start}-{:07x}", hash & 0x0fff_ffff)).expect("15 ASCII characters")
 }
 
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_link_is_named_after_its_container_where_that_fits_and_always_the_same() {
-        let outer = |n: &str| outer_name(&Name::new(n).unwrap()).to_string();
+        let outer = |n: &str| outer_name(&n.parse().unwrap()).to_string();
         assert_eq!(outer("web1"), "pt-web1");
         assert_eq!(outer("twelve-chars"), "pt-twelve-chars");
         let long = outer("a-name-that-is-longer-than-a-link-can-be");
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn an_alias_names_its_endpoint() {
-        let name = Name::new("web1").unwrap();
+        let name = "web1".parse::<ScopedName>().unwrap();
         assert_eq!(endpoint_of_alias(&alias(&name)), Some(name));
         assert_eq!(endpoint_of_alias("petiole:network=web1"), None);
     }
@@ -261,7 +261,7 @@ mod tests {
     fn no_two_objects_of_a_container_have_the_same_key() {
         let wiring = Wiring {
             ns: Ns(1),
-            endpoint: Name::new("web1").unwrap(),
+            endpoint: "web1".parse::<ScopedName>().unwrap(),
             inner: IfName::new("eth0").unwrap(),
             outer: IfName::new("pt-web1").unwrap(),
             addresses: Assigned {

@@ -7,7 +7,7 @@ use petiole_bgp::{
     speaker::{PeerStatus, RemoteAs},
     wire::{Attributes, Capability, Family, NextHop, Origin},
 };
-use petiole_config::model::{AddrRange, Address, Advertise, Encap, Network};
+use petiole_config::model::{AddrRange, Address, Advertise, Network};
 use petiole_fib::model::{Key, NextHop as KernelNextHop, Ns, Object, RouteTarget};
 
 use super::{
@@ -173,7 +173,7 @@ impl Core {
             (State::Waiting, ..) => "waiting",
         };
         rows::Endpoint {
-            name: e.spec.name.to_string(),
+            name: e.spec.id.to_string(),
             network: e.spec.network.to_string(),
             addresses: objects::prefixes(assigned).map(|p| p.addr()).collect(),
             mac: objects::mac(assigned).to_string(),
@@ -189,13 +189,14 @@ impl Core {
 
     fn network(&self, n: &Network) -> rows::Network {
         let subnets = [n.v4.as_ref().map(|s| s.net.into()), n.v6.as_ref().map(|s| s.net.into())];
-        let gateways = [n.v4.as_ref().map(|s| s.gateway.into()), n.v6.as_ref().map(|s| s.gateway.into())];
+        let gateways = [
+            n.v4.as_ref().and_then(|s| s.gateway).map(Into::into),
+            n.v6.as_ref().and_then(|s| s.gateway).map(Into::into),
+        ];
         let pool = n.v4.as_ref().map(|s| size(&s.pool)).or_else(|| n.v6.as_ref().map(|s| size(&s.pool)));
         rows::Network {
-            name: n.name.to_string(),
-            encap: match n.encap {
-                Encap::Routed => "routed".into(),
-            },
+            name: n.id.to_string(),
+            encap: n.encap.as_str().into(),
             subnets: subnets.into_iter().flatten().collect(),
             gateways: gateways.into_iter().flatten().collect(),
             advertise: match n.advertise {
@@ -205,7 +206,7 @@ impl Core {
             },
             pool_size: pool.unwrap_or_default(),
             pool_used: self.endpoints.addresses.used(n) as u64,
-            endpoints: self.endpoints.all.values().filter(|e| e.spec.network == n.name).count() as u64,
+            endpoints: self.endpoints.all.values().filter(|e| e.spec.network == n.id).count() as u64,
             mtu: self.mtu(),
         }
     }

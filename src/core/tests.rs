@@ -124,7 +124,7 @@ impl Host {
     }
 
     fn vanish(&mut self, name: &str) {
-        let ns = self.core.endpoints.all[name].attachment().map(|a| a.wiring.ns);
+        let ns = self.core.endpoints.all[&name.parse().unwrap()].attachment().map(|a| a.wiring.ns);
         if let Some(ns) = ns {
             self.kernel.remove_ns(ns);
         }
@@ -249,8 +249,14 @@ fn containers_keep_their_addresses_over_a_restart_with_another_file() {
     again.appear("web1");
     again.appear("web0");
     again.settle();
-    assert_eq!(again.core.endpoints.all["web1"].assigned.as_ref().unwrap().v4, Some([192, 168, 1, 1].into()));
-    assert_eq!(again.core.endpoints.all["web0"].assigned.as_ref().unwrap().v4, Some([192, 168, 1, 2].into()));
+    assert_eq!(
+        again.core.endpoints.all[&"web1".parse().unwrap()].assigned.as_ref().unwrap().v4,
+        Some([192, 168, 1, 1].into())
+    );
+    assert_eq!(
+        again.core.endpoints.all[&"web0".parse().unwrap()].assigned.as_ref().unwrap().v4,
+        Some([192, 168, 1, 2].into())
+    );
 }
 
 #[test]
@@ -350,5 +356,5 @@ fn what_cannot_change_live_is_refused_and_nothing_changes() {
     let socket = format!("{}\n[api]\nsocket = \"/run/other.sock\"", ONE.replace("web1", "web2"));
     let refused = host.core.reconfigure(config(&socket), host.now).unwrap_err();
     assert!(refused.contains("[api]"), "{refused}");
-    assert!(host.core.endpoints.all.contains_key("web1"));
+    assert!(host.core.endpoints.all.contains_key(&"web1".parse().unwrap()));
 }

@@ -89,12 +89,14 @@ pub(super) fn endpoints(
 
 fn endpoint(raw: &schema::Endpoint, interface: Option<IfName>) -> Option<Endpoint> {
     Some(Endpoint {
-        name: raw.name.value()?.clone(),
-        network: raw.network.value()?.clone(),
+        id: crate::model::ScopedName::in_default(raw.name.value()?.clone()),
+        network: crate::model::ScopedName::in_default(raw.network.value()?.clone()),
+        group: None,
         netns: raw.netns.value()?.0.clone(),
         interface: interface?,
         address: raw.address.value().copied(),
         address6: raw.address6.value().copied(),
+        publish: Vec::new(),
     })
 }
 
@@ -131,7 +133,7 @@ fn address<A: Family>(at: Option<&At<A>>, name: &Name, subnet: &SubnetAt<A>, fou
         found
             .error(Kind::Outside, span, format!("{address} is not in network `{name}`"))
             .label(format!("the subnet is {}", subnet.net));
-    } else if *address == subnet.gateway {
+    } else if Some(*address) == subnet.gateway {
         found
             .error(Kind::Outside, span, format!("{address} is the gateway of network `{name}`"))
             .label("a container cannot have it");

@@ -18,7 +18,7 @@ use crate::{
     Files,
     diagnostic::{Diagnostic, Kind},
     found::{Found, Span},
-    model::HostConfig,
+    model::{HostConfig, ScopedName, State, Tenant},
     schema::File,
 };
 
@@ -59,9 +59,12 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
         uplinks: uplinks.into_iter().map(|uplink| uplink.config).collect(),
         neighbors,
         policies,
+        tenants: vec![Tenant { name: ScopedName::default_tenant() }],
         networks: networks.into_iter().filter_map(NetworkAt::into_config).collect(),
+        groups: Vec::new(),
         endpoints,
         api,
+        state: State { dir: "/var/lib/petiole".into() },
     })
 }
 

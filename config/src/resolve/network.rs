@@ -62,7 +62,10 @@ pub(super) fn networks(raw: &[At<schema::Network>], found: &mut Found<'_>) -> Ve
                 .help("add `subnet = \"192.168.1.0/24\"`, or what is right here");
         }
         let Some(name) = raw.name.value() else { continue };
-        let (encap, advertise) = (raw.encap.or(Encap::Routed), raw.advertise.or(Advertise::Endpoints));
+        let (encap, advertise) = (
+            raw.encap.get().map_or(Some(Encap::Routed), |_| Some(Encap::Routed)),
+            raw.advertise.or(Advertise::Endpoints),
+        );
         networks.push(NetworkAt { name: name.clone(), v4, v6, encap, advertise });
     }
     networks
@@ -72,11 +75,14 @@ impl NetworkAt {
     /// The network, when nothing is wrong with it.
     pub(super) fn into_config(self) -> Option<Network> {
         Some(Network {
-            name: self.name,
+            id: crate::model::ScopedName::in_default(self.name),
             encap: self.encap?,
             v4: self.v4.subnet.ok()?,
             v6: self.v6.subnet.ok()?,
             advertise: self.advertise?,
+            masquerade: false,
+            mtu: None,
+            quarantine: 30,
         })
     }
 }
@@ -95,7 +101,7 @@ fn subnet<A: Family>(keys: &Keys<'_, A>, found: &mut Found<'_>) -> SubnetAt<A> {
     let pool = pool(keys, *net, gateway, &whole, span, found);
     let whole = usable.then(|| At { value: whole, span: span.clone() });
     let subnet = match (&whole, gateway, pool) {
-        (Some(_), Some(gateway), Some(pool)) => Ok(Some(Subnet { net: *net, gateway, pool })),
+        (Some(_), Some(gateway), Some(pool)) => Ok(Some(Subnet { net: *net, gateway: Some(gateway), pool })),
         _ => Err(Reported),
     };
     SubnetAt { whole, subnet }

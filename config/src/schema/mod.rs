@@ -16,13 +16,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::model::{
-    AddrRange, Advertise, AsPathMask, Community, Encap, IfName, LargeCommunity, Name, PrefixRange, Source,
+    AddrRange, Advertise, AsPathMask, Community, IfName, LargeCommunity, Name, PrefixRange, Source,
 };
 use read::List;
 use section::section;
 use value::{
     AbsolutePath, Asn, Description, HostAddress, Int, InterfaceAddress, Reason, RemoteAsn, Seconds, Verdict,
-    word::Afi,
+    word::{Afi, EncapWord},
 };
 
 section! {
@@ -209,7 +209,7 @@ section! {
         /// Unique among networks.
         name: Name = "name", Required, "\"public\"";
         /// How its traffic travels. `"routed"`: each container is a /32 and a /128 that the host routes.
-        encap: Encap = "encap", Default("\"routed\""), "\"routed\"";
+        encap: EncapWord = "encap", Default("\"routed\""), "\"routed\"";
         /// IPv4 addresses of the network, /8 to /31.
         subnet: Ipv4Net = "subnet", Otherwise("no IPv4"), "\"192.168.1.0/24\"";
         /// The containers' IPv4 gateway: an address of the subnet, which no container gets, or a link-local one. The host

@@ -46,7 +46,7 @@ fn plain() -> Topology {
 
 #[test]
 fn every_topology_of_the_repository_is_accepted() {
-    for name in ["contiv-l3", "two-leaf-ecmp"] {
+    for name in ["contiv-l3", "two-leaf-ecmp", "vxlan-two-hosts", "vlan-trunk", "tenants"] {
         let topology = Topology::load(&topology(name)).unwrap();
         assert_eq!(topology.name, name);
         assert!(!topology.links.is_empty());

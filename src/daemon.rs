@@ -42,6 +42,9 @@ const QUEUE: usize = 64;
 /// Events handled before effects are carried out.
 const BURST: usize = 32;
 
+/// How long clients of the control socket have to take the rest of their answers at the end.
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// One buffer on its way to a peer.
 const TRANSMIT_SIZE: usize = 64 * 1024;
 
@@ -96,6 +99,9 @@ struct Daemon {
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     socket: PathBuf,
+    serving: AbortHandle,
+    /// Each client on the control socket has a clone.
+    clients: Rc<()>,
     stopped: bool,
     /// Nothing of ours is to stay in the kernel.
     flushed: bool,
@@ -148,7 +154,8 @@ impl Daemon {
                 tracing::error!(%error, "cannot watch for container namespaces");
             }
         });
-        spawn_local(server::serve(control, sender.clone()));
+        let clients = Rc::new(());
+        let serving = spawn_local(server::serve(control, sender.clone(), Rc::clone(&clients))).abort_handle();
         for (kind, event) in [
             (SignalKind::hangup(), (|| Event::Reload) as fn() -> Event),
             (SignalKind::terminate(), || Event::Stop),
@@ -180,6 +187,8 @@ impl Daemon {
             events,
             sender,
             socket,
+            serving,
+            clients,
             stopped: false,
             flushed: false,
         })
@@ -225,8 +234,13 @@ impl Daemon {
         let _ = self.kernel.stop();
         drop(self.journal);
         // Who waited for the end.
+        self.serving.abort();
         for (_, answer) in self.waiting {
             let _ = answer.send(Part { reply: Reply::Done(None), next: None });
+        }
+        let farewell = Instant::now() + FAREWELL;
+        while Rc::strong_count(&self.clients) > 1 && Instant::now() < farewell {
+            tokio::task::yield_now().await;
         }
         tracing::info!("stopped{}", if self.flushed { "" } else { "; the kernel keeps what was installed" });
         Ok(())

@@ -3,7 +3,7 @@
 //! Must not know what a request means: it asks the core's loop for one part of the answer after the other, so
 //! that a table of a million rows is neither held in memory nor blocks the loop.
 
-use std::{io, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{io, os::unix::fs::PermissionsExt, path::Path, rc::Rc, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -97,13 +97,14 @@ fn group_id(name: &str) -> Option<u32> {
     })
 }
 
-/// Accepts for ever.
-pub(crate) async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
+/// Accepts for ever. A clone of `busy` lives as long as a client waits for the rest of its answer.
+pub(crate) async fn serve(listener: UnixListener, events: mpsc::Sender<Event>, busy: Rc<()>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let events = events.clone();
+                let (events, busy) = (events.clone(), Rc::clone(&busy));
                 tokio::task::spawn_local(async move {
+                    let _busy = busy;
                     // A client that goes away in the middle is its own affair.
                     let _ = answer(stream, events).await;
                 });

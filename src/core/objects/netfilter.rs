@@ -11,13 +11,16 @@ use ipnet::IpNet;
 use petiole_config::model::{HostConfig, Name, Network, Publish};
 use petiole_fib::{
     model::{
-        Chain, ChainType, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, NftFamily, Object, Rule,
+        Chain, ChainType, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, IfName, NftFamily, Object, Rule,
         Set, SetKind, TableItem, TableRef, Verdict,
     },
     owner::Owner,
 };
 
-use super::container::{Medium, Wiring};
+use super::{
+    container::{Medium, Wiring},
+    names,
+};
 
 /// `NF_IP_PRI_NAT_DST`: where others translate destinations too.
 const PRIORITY_DNAT: i32 = -100;
@@ -46,6 +49,9 @@ const HAIRPIN: [&str; 2] = ["hairpin4", "hairpin6"];
 const LOOPBACK: [&str; 2] = ["loopback4", "loopback6"];
 /// A tenant's chain by the source of a packet.
 const TENANTS: [&str; 2] = ["tenants4", "tenants6"];
+/// Incoming and outgoing link of what only passes a bridge of ours. The kernel shows us that as forwarded packets where
+/// `net.bridge.bridge-nf-call-iptables` is set, as Docker and Kubernetes set it; they are nobody's to judge here.
+const BRIDGED: &str = "bridged";
 /// Subnets of networks that the host routes, of all tenants.
 const SUBNETS: [&str; 2] = ["subnets4", "subnets6"];
 
@@ -90,6 +96,13 @@ fn octets(address: IpAddr) -> Vec<u8> {
         IpAddr::V4(a) => a.octets().to_vec(),
         IpAddr::V6(a) => a.octets().to_vec(),
     }
+}
+
+/// A link's name as it stands beside a packet.
+fn link_octets(name: &IfName) -> [u8; 16] {
+    let mut octets = [0; 16];
+    octets[..name.as_str().len()].copy_from_slice(name.as_str().as_bytes());
+    octets
 }
 
 /// First and last address of a network's subnet of one family.
@@ -157,6 +170,16 @@ fn isolation(config: &HostConfig, objects: &mut Vec<Object>) {
         }
     }
     if !rules.is_empty() {
+        let bridged: Vec<&Network> = config.networks.iter().filter(|n| n.encap.is_bridged()).collect();
+        if !bridged.is_empty() {
+            let links = [Field::IifName, Field::OifName];
+            objects.push(set(BRIDGED, &links, false, SetKind::Set));
+            for n in bridged {
+                let bridge = link_octets(&names::bridge(&n.id));
+                objects.push(element(BRIDGED, &[bridge, bridge].concat(), None, None));
+            }
+            rules.insert(0, vec![within(&links, BRIDGED), Expr::Verdict(Verdict::Return)]);
+        }
         let hook = |point| Some((ChainType::Filter, point, PRIORITY_FILTER));
         objects.push(chain("forward", hook(HookPoint::Forward), rules));
         if !input.is_empty() {

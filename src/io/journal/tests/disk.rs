@@ -62,7 +62,7 @@ fn on_disk(path: &Path) -> Result<Database, DatabaseError> {
 /// Runs `commits` on a disk that takes `operations` more, if that many are given; what is reported of each.
 fn run(dir: &Path, commits: &[(u64, Vec<Write>, Option<u64>)]) -> Vec<Result<(), String>> {
     let directory = lock(dir).unwrap();
-    let (store, _) = Store::open_with(dir, &directory, on_disk).unwrap();
+    let (store, _) = Store::open_with(dir, &directory.0, on_disk).unwrap();
     let (report, persisted) = channel();
     let journal = Journal::start(directory, store, move |p| drop(report.send(p))).unwrap();
     let commit = |(seq, writes, operations): &(u64, Vec<Write>, Option<u64>)| {

@@ -21,12 +21,21 @@ const ELSEWHERE_MAX: usize = 65_536;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     owners: HashMap<u128, ScopedName>,
-    /// When an address was given back. None of these has an owner.
-    released: BTreeMap<u128, u64>,
+    /// Addresses that were given back. None of these has an owner.
+    released: BTreeMap<u128, Rest>,
     /// The same, longest free first.
     order: BTreeSet<(u64, u128)>,
     /// Everything with an owner or a release record: the gaps were never used.
     touched: Marks,
+}
+
+/// An address that was given back.
+#[derive(Debug)]
+struct Rest {
+    /// Unix seconds.
+    since: u64,
+    /// Who had it, if that was in this run: to this endpoint it need not rest.
+    former: Option<ScopedName>,
 }
 
 /// Why a pool has no address to give.
@@ -48,7 +57,7 @@ impl Ledger {
 
     /// Addresses without an owner that had one, and when they were given back (unix seconds).
     pub(super) fn released(&self) -> impl Iterator<Item = (u128, u64)> {
-        self.released.iter().map(|(address, at)| (*address, *at))
+        self.released.iter().map(|(address, rest)| (*address, rest.since))
     }
 
     /// Whether nothing is known of any address.
@@ -69,7 +78,7 @@ impl Ledger {
         let his = self.owners.get(&address) == Some(owner);
         if his {
             self.owners.remove(&address);
-            self.put_record(address, at);
+            self.put_record(address, Rest { since: at, former: Some(owner.clone()) });
         }
         his
     }
@@ -79,20 +88,20 @@ impl Ledger {
         let free = !self.owners.contains_key(&address);
         if free {
             self.drop_record(address);
-            self.put_record(address, at);
+            self.put_record(address, Rest { since: at, former: None });
         }
         free
     }
 
-    fn put_record(&mut self, address: u128, at: u64) {
-        self.released.insert(address, at);
-        self.order.insert((at, address));
+    fn put_record(&mut self, address: u128, rest: Rest) {
+        self.order.insert((rest.since, address));
+        self.released.insert(address, rest);
         self.touched.insert(address);
     }
 
     fn drop_record(&mut self, address: u128) -> bool {
-        let Some(at) = self.released.remove(&address) else { return false };
-        self.order.remove(&(at, address));
+        let Some(rest) = self.released.remove(&address) else { return false };
+        self.order.remove(&(rest.since, address));
         self.touched.remove(address);
         true
     }
@@ -101,8 +110,10 @@ impl Ledger {
     pub(super) fn clamp(&mut self, now: u64) {
         let Some(future) = now.checked_add(1) else { return };
         for (_, address) in self.order.split_off(&(future, 0)) {
-            self.released.insert(address, now);
-            self.order.insert((now, address));
+            if let Some(rest) = self.released.get_mut(&address) {
+                rest.since = now;
+                self.order.insert((now, address));
+            }
         }
     }
 
@@ -131,7 +142,20 @@ impl Ledger {
     /// Whether the address is free for anybody: nobody has it, and it is out of quarantine.
     pub(super) fn is_free(&self, address: u128, now: u64, quarantine: u64) -> bool {
         !self.owners.contains_key(&address)
-            && self.released.get(&address).is_none_or(|at| now.saturating_sub(*at) >= quarantine)
+            && self.released.get(&address).is_none_or(|rest| now.saturating_sub(rest.since) >= quarantine)
+    }
+
+    /// Whether the address is free for the endpoint: free for anybody, or its own now, or its own until it was given
+    /// back. What is still on its way to the former owner reaches the right one then.
+    pub(super) fn is_free_for(
+        &self,
+        endpoint: &ScopedName,
+        address: u128,
+        now: u64,
+        quarantine: u64,
+    ) -> bool {
+        let former = || self.released.get(&address).and_then(|rest| rest.former.as_ref());
+        self.owners.get(&address).or_else(former) == Some(endpoint) || self.is_free(address, now, quarantine)
     }
 
     /// The least recently used address of `pool`: the lowest one never used, else the one free for the longest time
@@ -181,7 +205,7 @@ impl Ledger {
     fn released_in(&self, pool: &Pool) -> impl Iterator<Item = (u64, u128)> {
         pool.runs()
             .flat_map(|run| self.released.range(run.first..=run.last))
-            .map(|(address, at)| (*at, *address))
+            .map(|(address, rest)| (rest.since, *address))
     }
 
     fn shortage(&self, pool: &Pool, now: u64, quarantine: u64, elsewhere: usize) -> Shortage {

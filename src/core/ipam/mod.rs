@@ -138,9 +138,10 @@ impl Ipam {
     /// Gives an endpoint its addresses: the fixed ones of the wish, else those of `last` while the pool still has
     /// them, else the least recently used ones. Nothing is taken on an error.
     ///
-    /// A fixed address, and one that the endpoint had last, may be in quarantine; one that the fabric shows from
-    /// another host (`taken`) is not given out in any case. Beside IPv4 the IPv6 address has the same host number if
-    /// that is free, so that people recognise the container. What is the endpoint's own already counts as free.
+    /// A fixed address may be in quarantine, and so may one that this very endpoint gave back; one that the fabric
+    /// shows from another host (`taken`) is not given out in any case. Beside IPv4 the IPv6 address has the same host
+    /// number if that is free, so that people recognise the container. What is the endpoint's own already counts as
+    /// free.
     pub(crate) fn assign(
         &mut self,
         want: &Want<'_>,
@@ -305,9 +306,9 @@ impl Rules<'_> {
         let quarantine = u64::from(self.want.network.quarantine);
         let pool = self.pool(subnet, pool_of);
         let ours = |a: &A| pool.contains(a.to_bits()) && !(self.taken)((*a).into());
-        let unused = |a: &A| ledger.owner(a.to_bits()).is_none_or(|by| by == self.want.endpoint);
+        let own = |a: &A| ledger.is_free_for(self.want.endpoint, a.to_bits(), self.now, quarantine);
         let free = |a: &A| ledger.is_free(a.to_bits(), self.now, quarantine);
-        if let Some(preferred) = last.filter(unused).filter(ours).or(twin.filter(free).filter(ours)) {
+        if let Some(preferred) = last.filter(own).filter(ours).or(twin.filter(free).filter(ours)) {
             return Ok(preferred);
         }
         let taken = |bits| A::from_bits(bits).is_none_or(|a| (self.taken)(a.into()));

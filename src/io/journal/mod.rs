@@ -77,13 +77,24 @@ struct Commit {
     writes: Vec<Write>,
 }
 
+/// The state directory, taken for this daemon: two writers would lose each other's endpoints.
+#[derive(Debug)]
+struct Directory(File);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing would do, were it not that a process being started shares the file until it runs its program.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// The writer of the store. Dropping it writes what was handed in, and waits for that.
 #[derive(Debug)]
 pub(crate) struct Journal {
     queue: Option<mpsc::Sender<Commit>>,
     thread: Option<JoinHandle<()>>,
-    /// Holds the lock of the directory.
-    _directory: File,
+    /// Given back when the thread has ended.
+    _directory: Directory,
 }
 
 impl Journal {
@@ -94,12 +105,12 @@ impl Journal {
         report: impl Fn(Persisted) + Send + 'static,
     ) -> Result<(Self, Contents), OpenError> {
         let directory = lock(dir)?;
-        let (store, contents) = Store::open(dir, &directory)?;
+        let (store, contents) = Store::open(dir, &directory.0)?;
         Ok((Self::start(directory, store, report)?, contents))
     }
 
     fn start(
-        directory: File,
+        directory: Directory,
         store: Store,
         report: impl Fn(Persisted) + Send + 'static,
     ) -> Result<Self, OpenError> {
@@ -145,13 +156,13 @@ fn write(mut store: Store, commits: &mpsc::Receiver<Commit>, report: impl Fn(Per
     }
 }
 
-/// Makes the directory if needed, and takes it for this daemon: two writers would lose each other's endpoints.
-fn lock(dir: &Path) -> Result<File, OpenError> {
+/// Makes the directory if needed, and takes it.
+fn lock(dir: &Path) -> Result<Directory, OpenError> {
     let failed = |error: io::Error| OpenError::Directory { path: dir.to_path_buf(), error };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     let directory = File::open(dir).map_err(failed)?;
     match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(directory),
+        Ok(()) => Ok(Directory(directory)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked { path: dir.to_path_buf() }),
         Err(errno) => Err(failed(errno.into())),
     }

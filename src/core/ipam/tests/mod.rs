@@ -197,6 +197,10 @@ fn what_an_endpoint_had_is_kept_unless_somebody_has_it_or_the_pool_has_it_no_mor
     assert_eq!(w.ask("a", none, v4("192.168.1.9")), Ok(v4("192.168.1.9")), "asked again");
     w.release("a", v4("192.168.1.9"));
     assert_eq!(w.ask("a", none, v4("192.168.1.9")), Ok(v4("192.168.1.9")), "its own, in quarantine");
+    w.release("a", v4("192.168.1.9"));
+    w.ask("d", none, v4("192.168.1.9")).unwrap_err();
+    w.now += u64::from(QUARANTINE);
+    assert_eq!(w.ask("d", none, v4("192.168.1.9")), Ok(v4("192.168.1.9")), "a's, but long ago");
 }
 
 #[test]

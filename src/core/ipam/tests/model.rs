@@ -45,7 +45,8 @@ const GROUP: [u8; 3] = [5, 6, 9];
 #[derive(Default)]
 struct Naive {
     owner: BTreeMap<u8, u8>,
-    released: BTreeMap<u8, u64>,
+    /// When, and by whom.
+    released: BTreeMap<u8, (u64, u8)>,
     elsewhere: Vec<u8>,
 }
 
@@ -65,13 +66,15 @@ impl Naive {
             return Some(fixed).filter(|n| POOL.contains(n) && !others(n) && !elsewhere(n));
         }
         let pool: Vec<u8> = POOL.into_iter().filter(|n| GROUP.contains(n) == group).collect();
-        if let Some(last) = last.filter(|n| pool.contains(n) && !others(n) && !elsewhere(n)) {
+        let rested = |n: &u8| self.released.get(n).is_none_or(|(at, _)| at + u64::from(QUARANTINE) <= now);
+        let own = |n: &u8| self.released.get(n).is_some_and(|(_, by)| *by == endpoint);
+        let last = last.filter(|n| pool.contains(n) && !others(n) && !elsewhere(n));
+        if let Some(last) = last.filter(|n| rested(n) || own(n)) {
             return Some(last);
         }
         let free = pool.into_iter().filter(|n| !self.owner.contains_key(n) && !elsewhere(n));
-        let rested = |n: &u8| self.released.get(n).is_none_or(|at| at + u64::from(QUARANTINE) <= now);
         // Never used sorts before every release.
-        free.filter(rested).min_by_key(|n| (self.released.get(n).copied(), *n))
+        free.filter(rested).min_by_key(|n| (self.released.get(n).map(|(at, _)| *at), *n))
     }
 }
 
@@ -105,7 +108,7 @@ proptest! {
                         naive.owner.iter().filter(|(_, by)| **by == endpoint).map(|(n, _)| *n).collect();
                     for n in his {
                         naive.owner.remove(&n);
-                        naive.released.insert(n, w.now);
+                        naive.released.insert(n, (w.now, endpoint));
                         w.release(&format!("e{endpoint}"), Assigned { v4: Some(address(n)), v6: None });
                     }
                 }
@@ -118,7 +121,7 @@ proptest! {
                 prop_assert_eq!(w.ipam.owner(&id("n"), address(n).into()), owner.as_ref());
             }
             let used = naive.owner.len() as u128;
-            let resting = |at: &&u64| **at + u64::from(QUARANTINE) > w.now;
+            let resting = |(at, _): &&(u64, u8)| at + u64::from(QUARANTINE) > w.now;
             let quarantined = naive.released.values().filter(resting).count() as u128;
             prop_assert_eq!(w.ipam.usage(&w.network, w.now), Usage { size: 7, used, quarantined });
             // What the changes say, applied one by one, is what the records are.

@@ -8,7 +8,7 @@ use super::*;
 #[test]
 #[ignore = "a measurement"]
 fn journal_cost() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::on_disk();
     let opened = open(&scratch.0).unwrap();
     let mut seq = 0;
     for existing in [0, 1_000, 10_000] {

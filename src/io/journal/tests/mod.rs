@@ -24,10 +24,22 @@ use crate::core::{NamespaceId, ipam::Assigned};
 struct Scratch(PathBuf);
 
 impl Scratch {
+    /// In memory if possible: what is flushed must survive kill -9 here, not a power cut, and a busy disk would make
+    /// the tests slow.
     fn new() -> Self {
+        let memory = Path::new("/dev/shm");
+        Self::below(if memory.is_dir() { memory.into() } else { std::env::temp_dir() })
+    }
+
+    /// On a disk.
+    fn on_disk() -> Self {
+        Self::below(std::env::temp_dir())
+    }
+
+    fn below(parent: PathBuf) -> Self {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let n = LAST.fetch_add(1, Ordering::Relaxed);
-        Self(std::env::temp_dir().join(format!("petiole-journal-{}-{n}", std::process::id())))
+        Self(parent.join(format!("petiole-journal-{}-{n}", std::process::id())))
     }
 
     fn file(&self) -> PathBuf {

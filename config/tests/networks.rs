@@ -226,7 +226,7 @@ fn subnets_of_two_tenants_overlap_unless_the_host_routes_to_both() {
 #[test]
 fn every_overlap_of_tenants_is_seen_behind_a_larger_subnet_of_the_same_one() {
     let nets =
-        [("blue", "10.0.0.0/8"), ("red", "10.0.0.0/9"), ("blue", "11.0.0.0/8"), ("red", "10.64.0.0/16")];
+        [("blue", "10.0.0.0/10"), ("red", "10.0.0.0/8"), ("blue", "11.0.0.0/8"), ("red", "10.1.0.0/16")];
     let text = nets.iter().enumerate().fold(
         format!("{FABRIC}[[tenant]]\nname = \"blue\"\n[[tenant]]\nname = \"red\"\n")
             .replace("10.0.0.1", "9.0.0.1"),

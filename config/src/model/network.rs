@@ -80,6 +80,14 @@ impl Encap {
         !matches!(self, Self::Routed)
     }
 
+    /// The UDP port that its packets come to, if they come in UDP.
+    pub fn udp_port(&self) -> Option<u16> {
+        match self {
+            Self::Vxlan { port, .. } => Some(*port),
+            Self::Routed | Self::Vlan { .. } => None,
+        }
+    }
+
     /// The word for it in the file.
     pub fn as_str(&self) -> &'static str {
         match self {

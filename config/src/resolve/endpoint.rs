@@ -115,6 +115,7 @@ fn read<'a>(
         address(raw.address.get(), network.id, network.v4, pool4, known.owned4(network.id), found);
         address(raw.address6.get(), network.id, network.v6, pool6, known.owned6(network.id), found);
     }
+    raw.publish.items().iter().for_each(|at| known.own_ports.keep(at, found));
     if let Some(network) = &network {
         raw.publish.items().iter().for_each(|at| publish::can_lead(at, network, found));
     }

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use super::{group::GroupAt, network::NetworkAt, subnet::Reported, tenant::Tenants};
+use super::{group::GroupAt, network::NetworkAt, publish::OwnPorts, subnet::Reported, tenant::Tenants};
 use crate::{
     diagnostic::Kind,
     family::Family,
@@ -37,6 +37,7 @@ pub(super) type Owned<'a, A> = BTreeMap<A, (A, &'a ScopedName)>;
 /// Everything that endpoints may name.
 pub(super) struct Known<'a> {
     pub(super) tenants: &'a Tenants,
+    pub(super) own_ports: OwnPorts,
     networks: HashMap<&'a ScopedName, NetworkView<'a>>,
     groups: HashMap<&'a ScopedName, GroupView<'a>>,
     owned4: HashMap<&'a ScopedName, Owned<'a, Ipv4Addr>>,
@@ -48,13 +49,18 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    pub(super) fn of_networks(tenants: &'a Tenants, networks: &'a [NetworkAt], complete: bool) -> Self {
+    pub(super) fn of_networks(
+        tenants: &'a Tenants,
+        own_ports: OwnPorts,
+        networks: &'a [NetworkAt],
+        complete: bool,
+    ) -> Self {
         let views = networks.iter().map(|network| NetworkView {
             id: &network.id,
             v4: network.v4.subnet.as_ref().map(Option::as_ref).map_err(|reported| *reported),
             v6: network.v6.subnet.as_ref().map(Option::as_ref).map_err(|reported| *reported),
         });
-        Self::new(tenants, views, complete)
+        Self::new(tenants, own_ports, views, complete)
     }
 
     pub(super) fn of_config(tenants: &'a Tenants, config: &'a HostConfig) -> Self {
@@ -63,7 +69,9 @@ impl<'a> Known<'a> {
             v4: Ok(network.v4.as_ref()),
             v6: Ok(network.v6.as_ref()),
         });
-        let mut known = Self::new(tenants, views, true);
+        let vxlan = config.networks.iter().filter_map(|network| network.encap.udp_port());
+        let own_ports = OwnPorts::new(!config.neighbors.is_empty(), config.api.metrics, vxlan);
+        let mut known = Self::new(tenants, own_ports, views, true);
         known.add_groups(
             config.groups.iter().map(|group| GroupView {
                 id: &group.id,
@@ -76,9 +84,15 @@ impl<'a> Known<'a> {
         known
     }
 
-    fn new(tenants: &'a Tenants, networks: impl Iterator<Item = NetworkView<'a>>, complete: bool) -> Self {
+    fn new(
+        tenants: &'a Tenants,
+        own_ports: OwnPorts,
+        networks: impl Iterator<Item = NetworkView<'a>>,
+        complete: bool,
+    ) -> Self {
         Self {
             tenants,
+            own_ports,
             networks: networks.map(|view| (view.id, view)).collect(),
             groups: HashMap::new(),
             owned4: HashMap::new(),

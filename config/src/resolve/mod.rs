@@ -22,6 +22,7 @@ use std::{collections::HashMap, hash::Hash};
 use group::GroupAt;
 use known::Known;
 use network::NetworkAt;
+use publish::OwnPorts;
 use tenant::Tenants;
 
 use crate::{
@@ -55,7 +56,12 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
     let networks = network::networks(file.networks.items(), &tenants, &own, found);
     overlap::overlaps(&networks, &uplinks, host.as_ref(), found);
     let all_networks = file.networks.is_complete() && networks.len() == file.networks.items().len();
-    let known = Known::of_networks(&tenants, &networks, all_networks);
+    let own_ports = OwnPorts::new(
+        !neighbors.is_empty(),
+        file.api.value().and_then(|api| api.metrics.value()).copied(),
+        networks.iter().filter_map(|network| network.encap.as_ref()?.udp_port()),
+    );
+    let known = Known::of_networks(&tenants, own_ports, &networks, all_networks);
     let groups = group::groups(file.groups.items(), &tenants, &networks, &known, found);
     let all_groups = file.groups.is_complete() && groups.len() == file.groups.items().len();
     let known = known.with_groups(&groups, all_groups);

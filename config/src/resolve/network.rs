@@ -25,7 +25,7 @@ pub(super) struct NetworkAt {
     pub(super) v4: SubnetAt<Ipv4Addr>,
     pub(super) v6: SubnetAt<Ipv6Addr>,
     pub(super) advertise: Option<Advertise>,
-    encap: Option<Encap>,
+    pub(super) encap: Option<Encap>,
     masquerade: Option<bool>,
     mtu: Option<u32>,
     quarantine: Option<u32>,

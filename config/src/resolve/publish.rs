@@ -1,13 +1,16 @@
 //! `publish` of an endpoint.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use super::known::NetworkView;
 use crate::{
     diagnostic::Kind,
     family::Family,
     found::{At, Found, Span},
-    model::{Protocol, Publish, ScopedName, Subnet},
+    model::{PortRange, Protocol, Publish, ScopedName, Subnet},
 };
 
 /// Checks that the host can lead a port to a container of the network.
@@ -64,6 +67,62 @@ fn family<A: Family>(
 
 fn in_family<A: Family>() -> String {
     format!(" in {}", A::NAME)
+}
+
+/// Ports that petiole itself is spoken to on. A published port comes before them.
+pub(super) struct OwnPorts {
+    /// Ascending by protocol and port.
+    all: Vec<(Publish, &'static str)>,
+}
+
+impl OwnPorts {
+    /// `vxlan`: the ports of all VXLANs.
+    pub(super) fn new(bgp: bool, metrics: Option<SocketAddr>, vxlan: impl Iterator<Item = u16>) -> Self {
+        let bgp = bgp.then(|| own_port(None, BGP_PORT, Protocol::Tcp));
+        // What listens for this host alone is not in the way of what comes from outside.
+        let metrics = metrics.filter(|metrics| !metrics.ip().is_loopback());
+        let metrics = metrics.and_then(|metrics| {
+            // All addresses of IPv6 are those of IPv4 too, unless the system says otherwise.
+            let address = Some(metrics.ip()).filter(|ip| *ip != IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+            own_port(address, metrics.port(), Protocol::Tcp)
+        });
+        let vxlan: BTreeSet<_> = vxlan.collect();
+        let vxlan = vxlan.into_iter().filter_map(|port| own_port(None, port, Protocol::Udp));
+        let tcp = [(bgp.flatten(), "BGP's"), (metrics, "that of `metrics`")];
+        let tcp = tcp.into_iter().filter_map(|(port, whose)| Some((port?, whose)));
+        let mut all: Vec<_> = tcp.chain(vxlan.map(|port| (port, "a VXLAN's"))).collect();
+        all.sort_unstable_by_key(|(own, _)| (own.protocol, own.host));
+        Self { all }
+    }
+
+    /// Reports a published port that is one of them.
+    pub(super) fn keep(&self, at: &At<Publish>, found: &mut Found<'_>) {
+        let (Publish { host, protocol, .. }, publish) = (at.value, at.value);
+        let from =
+            self.all.partition_point(|(own, _)| (own.protocol, own.host.last()) < (protocol, host.first()));
+        let taken = self
+            .all
+            .iter()
+            .skip(from)
+            .take_while(|(own, _)| own.protocol == protocol && own.host.overlaps(host));
+        for (own, whose) in taken.filter(|(own, _)| own.clashes(&publish)).take(1) {
+            found
+                .error(
+                    Kind::Conflict,
+                    &at.span,
+                    format!("port {}/{} is {whose} on this host", own.host, own.protocol),
+                )
+                .help("publish another port of the host");
+        }
+    }
+}
+
+/// RFC 4271 section 8.
+const BGP_PORT: u16 = 179;
+
+fn own_port(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Option<Publish> {
+    let port = PortRange::new(port, port)?;
+    Some(Publish { address, host: port, container: port, protocol })
 }
 
 /// A published port, and whose it is.

@@ -15,6 +15,7 @@
 //! | `batch` | many requests in one `sendmsg`, whose error belongs to which operation |
 //! | `link`, `address`, `neighbour`, `fdb`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
 //! | `device`, `port` | of links: what a bridge, a VLAN and a VXLAN device are made of; how a port of a bridge is set |
+//! | `udp` | who has a UDP port |
 //! | `netns` | entering a container's network namespace and coming back |
 //! | `interfaces` | the host's links: name ↔ index |
 //! | `contested` | foreign objects that stand on our keys |
@@ -82,6 +83,7 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 mod uapi;
+mod udp;
 
 use std::{
     io,

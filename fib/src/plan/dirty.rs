@@ -7,7 +7,8 @@ use crate::model::{IfName, Key, NextHop, NextHopId, Ns, Object, Route, RouteTarg
 
 use super::{
     Fib, Notice,
-    objects::{Facts, Held, Reading, Support},
+    objects::{Facts, Held, Reading, Support, nft_used_by},
+    observe::is_chain,
     queues::{Item, Tier},
     routes::{RouteCell, RouteSlot, mark},
     values::ValueId,
@@ -57,8 +58,19 @@ impl Fib {
 
     /// An object that used others is gone from them, or about to be: they may have waited for that. Not woken: what
     /// failed, failed for another reason.
-    pub(super) fn mark_used_by(&mut self, object: &Object) {
-        match object {
+    pub(super) fn mark_used_by(&mut self, held: &Held) {
+        match &*held.object {
+            // What unknown rules used, all in the table may have waited for.
+            Object::Chain(item, _) if held.unknown.is_some() => {
+                let within = Support::Within(Key::Table(item.table.clone()));
+                self.objects.hanging_on(&within).into_iter().for_each(|slot| self.mark(slot));
+            }
+            object @ (Object::Chain(..) | Object::Element(..)) => {
+                for slot in nft_used_by(object).filter_map(|key| self.objects.find(&key)).collect::<Vec<_>>()
+                {
+                    self.mark(slot);
+                }
+            }
             Object::NextHop(_, NextHop::Group(members)) => {
                 for member in members {
                     self.mark_next_hop(*member);
@@ -175,6 +187,7 @@ impl Fib {
     pub(super) fn set_desired(&mut self, slot: u32, desired: Option<Arc<Object>>) {
         let gone = desired.is_none();
         let facts = self.objects.facts(slot);
+        self.recognise_chain(slot, desired.as_ref());
         self.objects.set_desired(slot, desired);
         self.facts_changed(slot, facts);
         if gone && let Some(cell) = self.objects.cell_mut(slot) {
@@ -186,6 +199,18 @@ impl Fib {
         self.clear_failure(Item::Object(slot));
         self.mark(slot);
         self.mark_pair(slot);
+    }
+
+    /// A chain whose rules were not known may have those that are wanted now.
+    fn recognise_chain(&mut self, slot: u32, desired: Option<&Arc<Object>>) {
+        let actual = self.objects.cell(slot).and_then(|c| c.actual.as_ref());
+        if let (Some(object), Some(Held { object: seen, unknown: Some(rules), .. })) = (desired, actual)
+            && let Object::Chain(_, seen) = &**seen
+            && is_chain(object, seen.hook, rules)
+        {
+            let known = Held::ours(object.clone());
+            self.objects.set_actual(slot, Some(known));
+        }
     }
 
     /// The other end of a veth may have waited for this one, or this one may be in its way.
@@ -206,7 +231,7 @@ impl Fib {
         self.facts_changed(slot, facts);
         self.implied(slot, old.as_ref(), new.as_ref());
         if let Some(old) = &old {
-            self.mark_used_by(&old.object);
+            self.mark_used_by(old);
         }
         self.mark(slot);
         self.tell(slot, settled);
@@ -254,6 +279,10 @@ impl Fib {
                 }
             }
             Key::NextHop(id) if before.present != after.present => self.next_hop_moved(id),
+            key if key.is_nft() => {
+                self.wake_hanging(&Support::Nft(key.clone()));
+                self.wake_hanging(&Support::Within(key));
+            }
             _ => {}
         }
     }

@@ -1,5 +1,7 @@
 //! The tracker against a kernel in memory.
 
+mod bridged;
+mod bridged_world;
 mod failover;
 mod goldens;
 mod levels;

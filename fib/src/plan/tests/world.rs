@@ -307,3 +307,20 @@ pub(super) fn container(ns: Ns, name: &str, host: u8) -> Vec<Object> {
 
 pub(super) const LEAF1: (&str, &str) = ("50.1.1.2", "eth1");
 pub(super) const LEAF2: (&str, &str) = ("60.1.1.2", "eth2");
+
+#[track_caller]
+pub(super) fn assert_done(world: &mut World, expected: &str) {
+    let done = world.done();
+    let lines: Vec<&str> = expected.trim_start().lines().map(str::trim).collect();
+    assert_eq!(done.trim_end(), lines.join("\n"), "\n--- done:\n{done}");
+}
+
+/// The failures told since the last call.
+pub(super) fn failures(world: &mut World) -> Vec<String> {
+    let notices = std::mem::take(&mut world.notices);
+    let text = |n: Notice| match n {
+        Notice::Failed { key, error, attempts } => Some(format!("{key}: {error}, {attempts}")),
+        _ => None,
+    };
+    notices.into_iter().filter_map(text).collect()
+}

@@ -88,18 +88,30 @@ pub(super) fn vxlan(w: &mut Writer, vni: u32, local: IpAddr, port: u16) {
     });
 }
 
+/// `IFLA_INFO_KIND` and `IFLA_INFO_DATA`.
+fn parts(info: &[u8]) -> (Option<&str>, Option<&[u8]>) {
+    let (mut kind, mut data) = (None, None);
+    for (number, payload) in attributes(info) {
+        match number {
+            IFLA_INFO_KIND => kind = text_of(payload),
+            IFLA_INFO_DATA => data = Some(payload),
+            _ => {}
+        }
+    }
+    (kind, data)
+}
+
+/// The UDP port of a VXLAN device, whatever else it is, from the payload of `IFLA_LINKINFO`.
+pub(super) fn vxlan_port(info: &[u8]) -> Option<u16> {
+    let (Some("vxlan"), Some(data)) = parts(info) else { return None };
+    let (_, port) = attributes(data).find(|(number, _)| *number == IFLA_VXLAN_PORT)?;
+    port.try_into().ok().map(u16::from_be_bytes)
+}
+
 impl Device {
     /// Reads the payload of `IFLA_LINKINFO`.
     pub(super) fn decode(info: &[u8]) -> Self {
-        let (mut kind, mut data) = (None, None);
-        for (number, payload) in attributes(info) {
-            match number {
-                IFLA_INFO_KIND => kind = text_of(payload),
-                IFLA_INFO_DATA => data = Some(payload),
-                _ => {}
-            }
-        }
-        let device = match (kind, data) {
+        let device = match parts(info) {
             (Some("veth"), _) => Some(Self::Veth),
             (Some("bridge"), _) => Some(Self::Bridge),
             (Some("vlan"), Some(data)) => decode_vlan(data),

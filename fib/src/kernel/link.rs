@@ -236,6 +236,7 @@ pub(super) struct Seen {
     below: Option<u32>,
     /// The bridge that it is a port of, and how it is set as one.
     port: Option<(u32, port::Flags)>,
+    vxlan_port: Option<u16>,
 }
 
 impl Seen {
@@ -249,9 +250,14 @@ impl Seen {
         &self.state.name
     }
 
+    /// The UDP port of a VXLAN device that has one open, of whatever settings.
+    pub(super) fn vxlan_port(&self) -> Option<u16> {
+        self.vxlan_port.filter(|_| self.state.up)
+    }
+
     /// In the model's form, with the other links' names.
     pub(super) fn state(self, name_of: impl Fn(u32) -> Option<IfName>) -> LinkState {
-        let Self { mut state, device, below, port } = self;
+        let Self { mut state, device, below, port, vxlan_port: _ } = self;
         state.kind = match device {
             Device::Veth => LinkKind::VethPeer,
             Device::Bridge => LinkKind::Bridge,
@@ -277,7 +283,7 @@ pub(super) fn decode(ns: Ns, message: Message<'_>) -> Option<Seen> {
     let flags = u32_at(message.body, 8)?;
     let (mut name, mut mac, mut mtu, mut alias, mut group) = (None, None, 0, None, 0);
     let (mut device, mut flags_as_port, mut master) = (Device::Other, None, None);
-    let (mut below, mut elsewhere) = (None, false);
+    let (mut below, mut elsewhere, mut vxlan_port) = (None, false, None);
     for (number, payload) in attributes_after(message.body, FIXED) {
         match number {
             IFLA_IFNAME => name = text_of(payload).and_then(IfName::new),
@@ -291,6 +297,7 @@ pub(super) fn decode(ns: Ns, message: Message<'_>) -> Option<Seen> {
             IFLA_LINKINFO => {
                 device = Device::decode(payload);
                 flags_as_port = port::decode_info(payload);
+                vxlan_port = device::vxlan_port(payload);
             }
             _ => {}
         }
@@ -312,5 +319,6 @@ pub(super) fn decode(ns: Ns, message: Message<'_>) -> Option<Seen> {
         device,
         below: below.filter(|_| !elsewhere),
         port: master.zip(flags_as_port),
+        vxlan_port,
     })
 }

@@ -18,6 +18,7 @@
 //! | `netfilter` | what the requests of the next two have in common |
 //! | `nft` | nftables: transactions, dumps, what others do there |
 //! | `conntrack` | forgetting connections |
+//! | `udp` | who has a UDP port |
 //! | `netns` | entering a container's network namespace and coming back |
 //! | `interfaces` | the host's links: name ↔ index |
 //! | `contested` | foreign objects that stand on our keys |
@@ -88,6 +89,7 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 mod uapi;
+mod udp;
 
 use std::{
     io,

@@ -6,7 +6,7 @@ use petiole_fib::{
 };
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, addr, errno, foreign, ip, lab, name, net, shown, text, uplink};
+use crate::lab::{Lab, addr, errno, foreign, ip, lab, name, net, run, run_until_done, shown, text, uplink};
 
 const GATEWAY: Mac = Mac([2, 2, 0xff, 0xff, 0xff, 0xff]);
 
@@ -177,16 +177,36 @@ fn a_vxlan_device_that_forwards_by_other_rules_is_none_of_the_kind() {
 }
 
 #[test]
-fn a_udp_port_that_is_taken_fails_the_vxlan_device_and_leaves_nothing_behind() {
+fn a_udp_port_that_is_taken_fails_the_vxlan_device_says_by_whom_and_leaves_nothing_behind() {
     lab(|lab| {
         let holder = std::net::UdpSocket::bind("0.0.0.0:4789").unwrap();
         let device = vxlan("px-5", 5, "50.1.1.1");
         let result = lab.try_one(Op::Create(device.clone()));
         assert_eq!(errno(&result), libc::EADDRINUSE, "{result:?}");
-        assert!(text(&result).contains("UDP port 4789"), "{result:?}");
+        let me = format!("UDP port 4789 is taken by process {} (", std::process::id());
+        assert!(text(&result).starts_with(&me), "{result:?}");
         assert_eq!(shown("link show").len(), 1);
         drop(holder);
-        lab.must(vec![Op::Create(device)]);
+
+        ip("link add cilium type vxlan external dstport 4789");
+        // a process that another test is just starting may have the socket for a moment longer
+        run_until_done("ip link set cilium up");
+        let result = lab.try_one(Op::Create(device.clone()));
+        let wanted = "UDP port 4789 is taken by VXLAN device cilium, which has other settings";
+        assert_eq!((errno(&result), text(&result)), (libc::EADDRINUSE, wanted));
+        ip("link set cilium down");
+        // one of the same settings shares it
+        ip("link add flannel type vxlan id 9 local 50.1.1.1 dstport 4789");
+        ip("link set flannel up");
+        lab.must(vec![Op::Create(device.clone())]);
+        let same = ours("px-9", LinkKind::Vxlan { vni: 9, local: addr("50.1.1.1"), port: 4789 }).0;
+        assert_eq!(errno(&lab.try_one(Op::Create(same))), libc::EEXIST);
+        // taken while it is down
+        ip("link del flannel");
+        ip("link set px-5 down");
+        ip("link set cilium up");
+        let result = lab.try_one(Op::Change(device));
+        assert_eq!((errno(&result), text(&result)), (libc::EADDRINUSE, wanted));
     });
 }
 
@@ -364,10 +384,4 @@ fn the_hosts_address_stands_on_the_bridge_and_survives_the_ports() {
         assert_eq!(shown("addr show dev pb-red to 10.1.2.254").len(), 1);
         assert_eq!(shown("neigh show 10.1.2.1 dev pb-red").len(), 1);
     });
-}
-
-pub(crate) fn run(line: &str) {
-    let mut words = line.split_whitespace();
-    let output = std::process::Command::new(words.next().unwrap()).args(words).output().unwrap();
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }

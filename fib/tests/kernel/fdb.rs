@@ -3,8 +3,8 @@
 use petiole_fib::model::{Command, Concern, Event, FdbKey, FdbTarget, Key, Mac, Ns, Object, Observed, Op};
 
 use crate::{
-    bridges::{as_port, bridge, port, run, veth, vxlan},
-    lab::{Lab, addr, errno, ip, lab, name, shown, text},
+    bridges::{as_port, bridge, port, veth, vxlan},
+    lab::{Lab, addr, errno, ip, lab, name, run, run_until_done, shown, text},
 };
 
 const FLOOD: Mac = Mac([0; 6]);
@@ -157,7 +157,8 @@ fn a_ports_entry_is_static_and_its_address_cannot_be_drawn_away() {
 #[test]
 fn a_learned_entry_gives_way_and_nothing_else_does() {
     bridge_lab(|lab, _| {
-        run("bridge fdb add 02:00:00:00:00:09 dev pt-web master dynamic");
+        // not before the port forwards
+        run_until_done("bridge fdb add 02:00:00:00:00:09 dev pt-web master dynamic");
         lab.must(vec![Op::Create(out_of("pt-web", WEB))]);
         assert_eq!(table("pt-web"), ["02:00:00:00:00:09 sticky master pb-red static"]);
 
@@ -195,9 +196,11 @@ fn entries_that_others_make_and_take_are_told_learned_ones_are_not() {
         ip("link add other type veth peer name otherp");
         ip("link set other up master pb-red");
         ip("link set otherp up");
+        // not before the port forwards
+        run_until_done("bridge fdb replace 02:00:00:00:00:0a dev other master dynamic");
         lab.settle();
         for line in [
-            "bridge fdb add 02:00:00:00:00:0a dev other master dynamic",
+            "bridge fdb replace 02:00:00:00:00:0a dev other master dynamic",
             "bridge fdb del 02:00:00:00:00:0a dev other master",
             "bridge fdb add 02:00:00:00:00:0b dev px-5 dst 60.1.1.9 dynamic",
             "bridge fdb del 02:00:00:00:00:0b dev px-5 dst 60.1.1.9",
@@ -224,8 +227,10 @@ fn a_dump_shows_lasting_entries_and_no_learned_ones() {
         ip("link add other type veth peer name otherp");
         ip("link set other up master pb-red");
         ip("link set otherp up");
+        // not before the port forwards
+        run_until_done("bridge fdb replace 02:00:00:00:00:0a dev other master dynamic");
         for line in [
-            "bridge fdb add 02:00:00:00:00:0a dev other master dynamic",
+            "bridge fdb replace 02:00:00:00:00:0a dev other master dynamic",
             "bridge fdb add 02:00:00:00:00:0b dev px-5 dst 60.1.1.9 dynamic",
             "bridge fdb add 02:00:00:00:00:0c dev px-5 dst 60.1.1.9 extern_learn",
             "bridge fdb add 02:00:00:00:00:0d dev other master static",

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use petiole_config::model::{HostConfig, Name, Network, Publish};
 use petiole_fib::{
     model::{
-        Chain, ChainType, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, IfName, NftFamily, Object, Rule,
-        Set, SetKind, TableItem, TableRef, Verdict,
+        Chain, ChainType, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, IfName, NftFamily,
+        Object, Rule, Set, SetKind, TableItem, TableRef, Verdict,
     },
     owner::Owner,
 };

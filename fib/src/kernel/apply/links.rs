@@ -10,7 +10,7 @@ use crate::{
         engine::Engine,
         failed,
         link::{self, NewDevice, NewLink, Setting},
-        refused,
+        refused, udp,
     },
     model::{IfName, KernelError, Link, LinkKind, Ns, OpResult},
 };
@@ -132,7 +132,7 @@ impl Engine {
     }
 
     /// The kernel's refusal, in words where it has none that help.
-    fn explain(&self, error: KernelError, link: &Link) -> KernelError {
+    fn explain(&mut self, error: KernelError, link: &Link) -> KernelError {
         // what rtnetlink says of a kind that no module provides
         let says_nothing = error.text.as_deref().is_none_or(|text| text == "Unknown device type");
         let text = match (error.errno.0, &link.kind) {
@@ -152,10 +152,26 @@ impl Engine {
                 };
             }
             (libc::EADDRINUSE, LinkKind::Vxlan { port, .. }) => {
-                return refused(libc::EADDRINUSE, format!("UDP port {port} is taken"));
+                return refused(libc::EADDRINUSE, self.who_has(*port));
             }
             _ => return error,
         };
         refused(error.errno.0, text)
+    }
+
+    /// A VXLAN device shares its UDP port with others of its family and settings only.
+    fn who_has(&mut self, port: u16) -> String {
+        let look = |message: Message<'_>| {
+            let seen = link::decode(Ns::HOST, message)?;
+            (seen.vxlan_port() == Some(port)).then(|| seen.name().clone())
+        };
+        let devices = self.host.dump(link::dump, look).unwrap_or_default();
+        let by = match (udp::holder(port), devices.as_slice()) {
+            (None, _) => return format!("UDP port {port} was taken"),
+            // a socket of the kernel's says nothing of its device
+            (Some(_), [first, ..]) => format!("VXLAN device {first}, which has other settings"),
+            (Some(by), []) => by,
+        };
+        format!("UDP port {port} is taken by {by}")
     }
 }

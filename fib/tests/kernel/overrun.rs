@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 
 use petiole_fib::{
     kernel::{Options, spawn_with},
-    model::{Command, Concern, Event, Op},
+    model::{Command, Concern, Event, Ns, Op},
     owner::Owner,
 };
 

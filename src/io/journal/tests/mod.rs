@@ -28,15 +28,15 @@ impl Scratch {
     /// the tests slow.
     fn new() -> Self {
         let memory = Path::new("/dev/shm");
-        Self::below(if memory.is_dir() { memory.into() } else { std::env::temp_dir() })
+        if memory.is_dir() { Self::below(memory) } else { Self::on_disk() }
     }
 
     /// On a disk.
     fn on_disk() -> Self {
-        Self::below(std::env::temp_dir())
+        Self::below(&std::env::temp_dir())
     }
 
-    fn below(parent: PathBuf) -> Self {
+    fn below(parent: &Path) -> Self {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let n = LAST.fetch_add(1, Ordering::Relaxed);
         Self(parent.join(format!("petiole-journal-{}-{n}", std::process::id())))

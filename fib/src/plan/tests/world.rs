@@ -91,6 +91,12 @@ impl World {
         self.fib.unwant(key);
     }
 
+    pub(super) fn unwant_where(&mut self, which: impl Fn(&Object) -> bool) {
+        for object in self.wishes.objects.clone().into_iter().filter(|object| which(object)) {
+            self.unwant(&object.key());
+        }
+    }
+
     pub(super) fn want_route(&mut self, to: &str, hops: &[(&str, &str)]) {
         self.want_route_from(to, hops, None);
     }

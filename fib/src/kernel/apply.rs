@@ -15,7 +15,7 @@ use super::{
     channel::Channel,
     codec::{Message, Writer},
     engine::Engine,
-    failed, link, neighbour, nexthop, refused,
+    failed, link, neighbour, nexthop, nft, refused,
     route::{self, Entry},
     sysctl,
 };
@@ -26,6 +26,8 @@ use crate::model::{
 /// One [`Command::Apply`](crate::model::Command::Apply) on its way.
 struct Run {
     results: Vec<OpResult>,
+    /// Operations on nftables that come one after the other: they are done together.
+    transaction: Vec<usize>,
     /// Where the requests in the batch belong.
     target: Ns,
     /// The container last worked in. Closed with the run at the latest: it keeps the namespace alive.
@@ -50,8 +52,18 @@ impl Engine {
     /// Applies operations in order and says what became of each.
     pub(super) fn apply(&mut self, ops: Vec<Op>) -> Vec<(Key, OpResult)> {
         self.watch();
-        let mut run = Run { results: vec![Ok(()); ops.len()], target: Ns::HOST, container: None };
+        let mut run = Run {
+            results: vec![Ok(()); ops.len()],
+            transaction: Vec::new(),
+            target: Ns::HOST,
+            container: None,
+        };
         for (number, op) in ops.iter().enumerate() {
+            if nft::concerns(op) {
+                run.transaction.push(number);
+                continue;
+            }
+            self.transact(&mut run, &ops);
             let ns = namespace(op);
             if ns != run.target || self.batch.is_full() {
                 self.flush(&mut run);
@@ -64,9 +76,21 @@ impl Engine {
             }
         }
         self.flush(&mut run);
+        self.transact(&mut run, &ops);
         // What was announced before the answer is told before it.
         self.watch();
         ops.into_iter().map(into_key).zip(run.results).collect()
+    }
+
+    /// Does what has gathered for nftables, after all that came before it.
+    fn transact(&mut self, run: &mut Run, ops: &[Op]) {
+        if run.transaction.is_empty() {
+            return;
+        }
+        self.flush(run);
+        let numbers = std::mem::take(&mut run.transaction);
+        self.apply_nft(ops, numbers, &mut run.results);
+        self.watch();
     }
 
     /// Sends what is in the batch, and looks at what has happened meanwhile: a long run must not hold up the news
@@ -98,9 +122,7 @@ impl Engine {
             }
             Object::Link(ns, name, link) => self.put_link(run, *ns, verb, name, link),
             Object::Fdb(key) => self.put_fdb(run, number, verb, key),
-            Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => {
-                Err(refused(libc::EOPNOTSUPP, "not made yet"))
-            }
+            Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => Err(not_alone()),
             Object::Sysctl(ns, name, value) => {
                 self.flush(run);
                 match self.namespaces.within(*ns, || sysctl::write(name, value)) {
@@ -147,9 +169,7 @@ impl Engine {
             Key::Link(_, name) => return self.delete_link(run, name),
             Key::Sysctl(..) => return Err(refused(libc::EOPNOTSUPP, "a sysctl cannot be deleted")),
             Key::Fdb(key) => return self.delete_fdb(run, number, key),
-            Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => {
-                return Err(refused(libc::EOPNOTSUPP, "not made yet"));
-            }
+            Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => return Err(not_alone()),
         }
         Ok(())
     }
@@ -406,6 +426,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// An operation that belongs into a transaction.
+fn not_alone() -> KernelError {
+    refused(libc::EINVAL, "only possible in a transaction")
 }
 
 fn no_link(name: &IfName) -> KernelError {

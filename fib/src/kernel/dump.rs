@@ -21,6 +21,9 @@ impl Engine {
     /// Reads everything of one concern in one namespace and tells it. A namespace that cannot be entered is told
     /// instead.
     pub(super) fn dump(&mut self, ns: Ns, concern: Concern) -> Result<(), KernelError> {
+        if concern == Concern::Nft {
+            return self.dump_nft(ns);
+        }
         let mut container = None;
         if ns != Ns::HOST {
             let receive_buffer = self.options.receive_buffer;

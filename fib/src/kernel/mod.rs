@@ -16,6 +16,9 @@
 //! | `link`, `address`, `neighbour`, `fdb`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
 //! | `device`, `port` | of links: what a bridge, a VLAN and a VXLAN device are made of; how a port of a bridge is set |
 //! | `udp` | who has a UDP port |
+//! | `netfilter` | what the requests of the next two have in common |
+//! | `nft` | nftables: transactions, dumps, what others do there |
+//! | `conntrack` | forgetting connections |
 //! | `netns` | entering a container's network namespace and coming back |
 //! | `interfaces` | the host's links: name ↔ index |
 //! | `contested` | foreign objects that stand on our keys |
@@ -63,6 +66,7 @@ mod apply;
 mod batch;
 mod channel;
 mod codec;
+mod conntrack;
 mod contested;
 mod device;
 mod dump;
@@ -73,8 +77,10 @@ mod interfaces;
 mod link;
 mod monitor;
 mod neighbour;
+mod netfilter;
 mod netns;
 mod nexthop;
+mod nft;
 mod port;
 mod resolve;
 mod route;

@@ -111,6 +111,11 @@ impl Monitor {
         Ok(Self { sockets, inbox: Vec::new(), former: HashMap::new() })
     }
 
+    /// Listens to one more socket.
+    pub(super) fn add(&mut self, concern: Concern, socket: Socket) {
+        self.sockets.push((concern, socket));
+    }
+
     /// To wait for news.
     pub(super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.sockets.iter().map(|(_, socket)| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN))
@@ -176,7 +181,8 @@ impl Engine {
             }
             Concern::NextHops => self.contested.lose_next_hops(),
             Concern::Routes => self.contested.lose_routes(),
-            Concern::Addresses | Concern::Neighbours | Concern::Fdb | Concern::Nft => {}
+            Concern::Nft => self.nft.forget(),
+            Concern::Addresses | Concern::Neighbours | Concern::Fdb => {}
         }
         self.resolver.disturb();
         self.tell(Event::Overrun(concern));
@@ -190,7 +196,7 @@ impl Engine {
             Concern::NextHops => self.next_hop_news(message),
             Concern::Routes => self.route_news(message),
             Concern::Fdb => self.fdb_news(message),
-            Concern::Nft => {}
+            Concern::Nft => self.nft_news(message),
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) const NLMSG_ERROR: u16 = 2;
 pub(super) const NLMSG_DONE: u16 = 3;
 pub(super) const NLMSG_OVERRUN: u16 = 4;
 pub(super) const NLMSGERR_ATTR_MSG: u16 = 1;
+pub(super) const NLMSGERR_ATTR_OFFS: u16 = 2;
 /// Bits of an attribute's type that are not its number.
 pub(super) const NLA_TYPE_MASK: u16 = 0x3fff;
 pub(super) const NLA_F_NESTED: u16 = 0x8000;

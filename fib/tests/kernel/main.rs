@@ -12,6 +12,7 @@ mod implied;
 mod lab;
 mod links;
 mod namespaces;
+mod nft;
 mod overrun;
 mod resolve;
 mod start;

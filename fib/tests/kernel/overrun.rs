@@ -4,11 +4,14 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 
 use petiole_fib::{
     kernel::{Options, spawn_with},
-    model::{Command, Concern, Event, Op},
+    model::{Command, Concern, Event, Ns, Op},
     owner::Owner,
 };
 
-use crate::lab::{bridge_batch, by, ip, ip_batch, private, run_until_done, uplink};
+use crate::{
+    lab::{bridge_batch, by, ip, ip_batch, private, run_until_done, uplink},
+    nft::nft,
+};
 
 #[test]
 fn a_full_buffer_is_told_and_foreign_routes_are_known_again_afterwards() {
@@ -104,6 +107,36 @@ fn lost_news_of_forwarding_entries_is_told_and_learned_ones_cannot_fill_the_buff
         flood("static");
         open(true);
         assert!(lost());
+        handle.stop().unwrap();
+    });
+}
+
+#[test]
+fn more_transactions_of_others_than_the_buffer_holds_are_an_overrun() {
+    private(|| {
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let (sender, events) = mpsc::channel();
+        let (arrived, arrival) = mpsc::channel();
+        let handle = spawn_with(Owner::default(), Options { receive_buffer: 1 }, {
+            let gate = gate.clone();
+            move |event| {
+                drop(arrived.send(()));
+                let (open, opened) = &*gate;
+                drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+                drop(sender.send(event));
+            }
+        })
+        .unwrap();
+        // With its first use nftables is listened to; the thread is held up at the answer.
+        handle.send(Command::Dump(Ns::HOST, Concern::Nft)).unwrap();
+        arrival.recv().unwrap();
+        nft("add table inet others; add set inet others s { type ipv4_addr; }");
+        let elements: Vec<_> = (0..2000).map(|n| format!("10.9.{}.{}", n >> 8, n & 255)).collect();
+        nft(&format!("add element inet others s {{ {} }}", elements.join(", ")));
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        let overrun = |event: &Event| matches!(event, Event::Overrun(Concern::Nft));
+        while !overrun(&events.recv_timeout(std::time::Duration::from_secs(20)).unwrap()) {}
         handle.stop().unwrap();
     });
 }

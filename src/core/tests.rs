@@ -1,6 +1,10 @@
 //! The core against a kernel in memory: what is announced when.
 
-use std::{path::Path, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use petiole_config::{HostConfig, SecretFile};
 use petiole_fib::{
@@ -59,7 +63,10 @@ struct Host {
     core: Core,
     kernel: FakeKernel,
     now: Instant,
-    /// Effects that are not for the kernel.
+    /// The namespaces that are there, and the paths that the core wants to be told of.
+    present: BTreeMap<PathBuf, NamespaceId>,
+    watched: BTreeSet<PathBuf>,
+    /// Effects that are neither for the kernel nor for the watcher.
     others: Vec<Effect>,
 }
 
@@ -76,7 +83,14 @@ impl Host {
     fn on(kernel: FakeKernel, config: &HostConfig) -> Self {
         let now = Instant::now();
         let core = Core::new(config.clone(), "host1".into(), 1, now, 1_000_000);
-        let mut host = Self { core, kernel, now, others: Vec::new() };
+        let mut host = Self {
+            core,
+            kernel,
+            now,
+            present: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            others: Vec::new(),
+        };
         host.settle();
         host
     }
@@ -96,6 +110,12 @@ impl Host {
                     }
                 }
                 Effect::Kernel(command) => self.kernel.handle(command),
+                Effect::Watch(path) => {
+                    self.watched.insert(path.clone());
+                    self.look(&path);
+                }
+                Effect::Look(path) => self.look(&path),
+                Effect::Unwatch(path) => drop(self.watched.remove(&path)),
                 other => self.others.push(other),
             }
             return true;
@@ -120,7 +140,9 @@ impl Host {
 
     fn appear(&mut self, name: &str) {
         let id = NamespaceId { device: 4, inode: name.bytes().map(u64::from).sum() };
-        self.core.namespace(&Path::new("/run/netns").join(name), Some(id), self.now);
+        let path = Path::new("/run/netns").join(name);
+        self.present.insert(path.clone(), id);
+        self.look(&path);
     }
 
     fn vanish(&mut self, name: &str) {
@@ -128,7 +150,16 @@ impl Host {
         if let Some(ns) = ns {
             self.kernel.remove_ns(ns);
         }
-        self.core.namespace(&Path::new("/run/netns").join(name), None, self.now);
+        let path = Path::new("/run/netns").join(name);
+        self.present.remove(&path);
+        self.look(&path);
+    }
+
+    /// What the watcher does.
+    fn look(&mut self, path: &Path) {
+        if self.watched.contains(path) {
+            self.core.namespace(path, self.present.get(path).copied(), self.now);
+        }
     }
 
     fn originated(&self, prefix: &str) -> bool {

@@ -19,7 +19,7 @@ const VXLAN_PORT: u16 = 4789;
 
 /// What networks may not share.
 pub(super) struct Taken {
-    tags: Unique<(IfName, u32)>,
+    tags: Unique<u32>,
     vnis: Unique<u32>,
 }
 
@@ -100,9 +100,7 @@ fn vlan(raw: &schema::Network, header: &Span, taken: &mut Taken, found: &mut Fou
     }
     let (tag, uplink) = (raw.tag.get()?, raw.uplink.value()?);
     let number = tag.value.get();
-    taken.tags.claim((uplink.clone(), number), &tag.span, found, || {
-        format!("two networks are VLAN {number} of {uplink}")
-    });
+    taken.tags.claim(number, &tag.span, found, || format!("two networks have the VLAN tag {number}"));
     Some(Encap::Vlan { tag: tag.value.get_u16(), uplink: uplink.clone() })
 }
 

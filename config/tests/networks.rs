@@ -121,7 +121,7 @@ fn the_order_of_vteps_means_nothing() {
 }
 
 #[test]
-fn tags_are_of_their_uplink_and_vnis_of_the_host() {
+fn tags_and_vnis_are_unique_on_a_host() {
     let vlan = |name: &str, tag: u32, uplink: &str| {
         network(
             name,
@@ -134,7 +134,7 @@ fn tags_are_of_their_uplink_and_vnis_of_the_host() {
     let two = |a: String, b: String| kinds(&format!("{FABRIC}{a}{b}"));
     assert_eq!(two(vlan("a", 1, "eth2"), vlan("b", 4094, "eth2")), []);
     let other = vlan("b", 1, "eth3").replace("10.1.", "10.2.");
-    assert_eq!(two(vlan("a", 1, "eth2"), other), []);
+    assert_eq!(two(vlan("a", 1, "eth2"), other), [Kind::Duplicate]);
     let same = vlan("b", 1, "eth2").replace("10.1.", "10.2.");
     assert_eq!(two(vlan("a", 1, "eth2"), same), [Kind::Duplicate]);
     let other_port = vxlan("", "port = 8472").replace("\"n\"", "\"m\"").replace("10.1.", "10.2.");

@@ -10,7 +10,7 @@ use crate::{
     diagnostic::Kind,
     family::Family as _,
     found::{At, Found, Span},
-    model::{Encap, IfName},
+    model::Encap,
     schema::{self, read::Written, value::word::EncapWord},
 };
 

@@ -94,7 +94,10 @@ pub(crate) fn uplink_up(name: &IfName) -> Object {
 
 fn announced_subnets(network: &Network) -> impl Iterator<Item = IpNet> + use<> {
     let wanted = network.advertise == Advertise::Subnet;
-    let nets = [network.v4.as_ref().map(|s| IpNet::V4(s.net)), network.v6.as_ref().map(|s| IpNet::V6(s.net))];
+    // Only where the host has routes to its containers.
+    let v4 = network.v4.as_ref().filter(|s| s.gateway.is_some()).map(|s| IpNet::V4(s.net));
+    let v6 = network.v6.as_ref().filter(|s| s.gateway.is_some()).map(|s| IpNet::V6(s.net));
+    let nets = [v4, v6];
     nets.into_iter().flatten().filter(move |_| wanted)
 }
 

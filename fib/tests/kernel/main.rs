@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod apply;
+mod bridged;
 mod bridges;
 mod echo;
 mod fdb;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{By, FakeKernel, FakeLink, refuse};
+use super::{By, FakeKernel, FakeLink, dice, refuse};
 use crate::model::{
     IfName, Key, Link, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Observed, Op, OpResult, Route,
     RouteKey, RouteTarget,
@@ -57,11 +57,11 @@ impl FakeKernel {
             return refuse(libc::EEXIST, "");
         }
         let group = self.owner.link_group;
-        let end = |index: u32, other: (Ns, IfName)| FakeLink {
+        let end = |index: u32, name: &IfName, other: (Ns, IfName)| FakeLink {
             index,
             peer: Some(other),
             kind: LinkKind::VethPeer,
-            mac: Mac([2, 0, 0, 0, (index >> 8) as u8, index as u8]),
+            mac: dice(name),
             mtu: 1500,
             up: false,
             alias: None,
@@ -69,11 +69,11 @@ impl FakeKernel {
             port: None,
             plugged: true,
         };
-        let mut this = end(self.new_index(), (*peer_ns, peer.clone()));
+        let mut this = end(self.new_index(), name, (*peer_ns, peer.clone()));
         this.mac = link.mac.unwrap_or(this.mac);
         this.mtu = link.mtu.unwrap_or(this.mtu);
         this.alias.clone_from(&link.alias);
-        let other = end(self.new_index(), (ns, name.clone()));
+        let other = end(self.new_index(), peer, (ns, name.clone()));
         self.insert_link(*peer_ns, peer, other);
         self.insert_link(ns, name, this);
         if link.up {

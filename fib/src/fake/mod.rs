@@ -25,6 +25,16 @@ use crate::{
     owner::Owner,
 };
 
+const CONCERNS: [Concern; 7] = [
+    Concern::Links,
+    Concern::Addresses,
+    Concern::Neighbours,
+    Concern::Fdb,
+    Concern::NextHops,
+    Concern::Routes,
+    Concern::Nft,
+];
+
 /// What goes wrong with one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -144,15 +154,7 @@ impl FakeKernel {
                     | Event::Gone(Key::Sysctl(..))
             )
         });
-        for concern in [
-            Concern::Links,
-            Concern::Addresses,
-            Concern::Neighbours,
-            Concern::Fdb,
-            Concern::NextHops,
-            Concern::Routes,
-            Concern::Nft,
-        ] {
+        for concern in CONCERNS {
             self.events.push_back(Event::Overrun(concern));
         }
     }
@@ -225,13 +227,29 @@ impl FakeKernel {
         all
     }
 
+    /// Everything in the host's namespace but sysctls.
+    pub fn observed(&self) -> Vec<Observed> {
+        CONCERNS.iter().flat_map(|concern| self.seen(Ns::HOST, *concern).unwrap_or_default()).collect()
+    }
+
     fn dump(&mut self, ns: Ns, concern: Concern) {
-        let Some(space) = self.spaces.get(&ns) else {
+        let Some(objects) = self.seen(ns, concern) else {
             self.events.push_back(Event::NamespaceLost(ns, "no such namespace".to_owned()));
             return;
         };
+        let mut parts = objects.chunks(3).map(<[Observed]>::to_vec).collect::<Vec<_>>();
+        let end = parts.pop().unwrap_or_default();
+        for objects in parts {
+            self.events.push_back(Event::Dump { ns, concern, objects, last: false });
+        }
+        self.events.push_back(Event::Dump { ns, concern, objects: end, last: true });
+    }
+
+    /// What a dump shows; `None` without such a namespace.
+    fn seen(&self, ns: Ns, concern: Concern) -> Option<Vec<Observed>> {
+        let space = self.spaces.get(&ns)?;
         let of = |object, protocol| Observed::Object { object, protocol };
-        let objects: Vec<Observed> = match concern {
+        Some(match concern {
             Concern::Links => space.links.keys().filter_map(|n| self.link_state(ns, n)).collect(),
             Concern::Addresses => space
                 .addresses
@@ -257,13 +275,7 @@ impl FakeKernel {
             }
             Concern::Nft if ns == Ns::HOST => self.dump_nft(),
             Concern::Fdb | Concern::Nft => Vec::new(),
-        };
-        let mut parts = objects.chunks(3).map(<[Observed]>::to_vec).collect::<Vec<_>>();
-        let end = parts.pop().unwrap_or_default();
-        for objects in parts {
-            self.events.push_back(Event::Dump { ns, concern, objects, last: false });
-        }
-        self.events.push_back(Event::Dump { ns, concern, objects: end, last: true });
+        })
     }
 
     fn link(&self, ns: Ns, name: &IfName) -> Option<&FakeLink> {

@@ -56,6 +56,19 @@ impl Fib {
         }
     }
 
+    /// What uses an nftables object, and what is in it.
+    pub(super) fn nft_hanging_on(&self, key: &Key) -> Vec<u32> {
+        let mut all = self.objects.hanging_on(&Support::Nft(key.clone()));
+        let within = self.objects.hanging_on(&Support::Within(key.clone()));
+        for slot in &within {
+            if let Some((set @ Key::Set(_), _)) = self.objects.get(*slot) {
+                all.append(&mut self.objects.hanging_on(&Support::Within(set.clone())));
+            }
+        }
+        all.extend(within);
+        all
+    }
+
     /// An object that used others is gone from them, or about to be: they may have waited for that. Not woken: what
     /// failed, failed for another reason.
     pub(super) fn mark_used_by(&mut self, held: &Held) {
@@ -280,8 +293,10 @@ impl Fib {
             }
             Key::NextHop(id) if before.present != after.present => self.next_hop_moved(id),
             key if key.is_nft() => {
-                self.wake_hanging(&Support::Nft(key.clone()));
-                self.wake_hanging(&Support::Within(key));
+                // Not woken: what failed would fail again and again, and this with it, as it is the same transaction.
+                for slot in self.nft_hanging_on(&key) {
+                    self.mark(slot);
+                }
             }
             _ => {}
         }

@@ -140,6 +140,7 @@ impl Fib {
         }
         if flight.doing == Doing::Create {
             self.carried_nothing(slot);
+            self.nft_was_made(slot);
             self.other_end_appeared(slot);
             self.has_new_sysctls(slot);
         }
@@ -154,6 +155,16 @@ impl Fib {
         }
         if is_link && flight.doing == Doing::Change {
             self.ask_for_carrier(slot);
+        }
+    }
+
+    /// What failed may have failed for want of this.
+    fn nft_was_made(&mut self, slot: u32) {
+        let Some((key, _)) = self.objects.get(slot).filter(|(key, _)| key.is_nft()) else { return };
+        let mut hanging = self.nft_hanging_on(&key.clone());
+        hanging.retain(|slot| self.objects.cell(*slot).is_some_and(|cell| cell.held));
+        for slot in hanging {
+            self.wake(slot);
         }
     }
 

@@ -63,9 +63,15 @@ impl Fib {
                 return if busy { Step::Busy } else { Step::delete(Tier::DropLink, held) };
             }
         }
-        if !self.is_port_possible(ns, link) {
+        // Without its bridge, a port that is up would be a link of the host's.
+        let without_bridge = Link { up: false, port: None, ..link.clone() };
+        let link = if self.is_port_possible(ns, link) {
+            link
+        } else if current.up && cell.flights.is_empty() {
+            &without_bridge
+        } else {
             return Step::Wait;
-        }
+        };
         let mut due = Link { up: current.up, ..link.clone() };
         let tier = if !settings_satisfy(current, link) || (current.up && !link.up) {
             if !cell.flights.is_empty() {
@@ -102,7 +108,7 @@ impl Fib {
         wanted && self.asking.is_ready(*pair_ns) && pair.is_none_or(|c| c.expected().is_none())
     }
 
-    /// A port waits for its bridge, with all its settings: up and on no bridge it would be a link of the host's.
+    /// A port waits for its bridge, with all its settings.
     fn is_port_possible(&self, ns: Ns, link: &Link) -> bool {
         link.port.as_ref().is_none_or(|port| self.link_is_there(ns, &port.bridge))
     }

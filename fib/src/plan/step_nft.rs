@@ -22,6 +22,11 @@ impl Fib {
     pub(super) fn step_nft(&self, key: &Key, cell: &Cell) -> Step {
         let step = match key {
             Key::Table(_) => step_table(cell),
+            _ if is_right(cell) => Step::Clean,
+            // All in it goes with it, or waits for it.
+            Key::Set(item) | Key::Chain(item) | Key::Element(item, _) if !self.is_table_there(item) => {
+                Step::Wait
+            }
             Key::Set(item) => self.step_set(cell, item),
             Key::Chain(item) => self.step_chain(cell, item),
             Key::Element(set, _) => self.step_element(cell, set),
@@ -38,9 +43,6 @@ impl Fib {
         let (wanted, held) = (cell.desired.as_ref(), cell.expected());
         match (wanted, held) {
             (None, None) => Step::Clean,
-            (Some(wanted), Some(held)) if held.is(wanted) => Step::Clean,
-            (None, Some(held)) if !goes(cell, held) => Step::Clean,
-            _ if !self.is_table_there(item) => Step::Wait,
             (Some(wanted), None) => Step::create(Tier::NftSet, wanted.clone()),
             (_, Some(held)) => match self.user_of(item, &Key::Set(item.clone())) {
                 Some(user) => Step::After(user),
@@ -51,19 +53,14 @@ impl Fib {
 
     fn step_chain(&self, cell: &Cell, item: &TableItem) -> Step {
         let (wanted, held) = (cell.desired.as_ref(), cell.expected());
-        match (wanted, held) {
-            (None, None) => return Step::Clean,
-            (None, Some(held)) if !goes(cell, held) => return Step::Clean,
-            _ if !self.is_table_there(item) => return Step::Wait,
-            _ => {}
-        }
         let (Some(wanted), Some(held)) = (wanted, held) else {
             return match (wanted, held) {
                 (Some(wanted), _) if self.is_nft_possible(wanted) => {
                     Step::create(Tier::NftChain, wanted.clone())
                 }
+                (Some(_), _) => Step::Wait,
                 (None, Some(held)) => self.step_chain_away(item, held),
-                _ => Step::Wait,
+                (None, None) => Step::Clean,
             };
         };
         if hook(&held.object) != hook(wanted) {
@@ -99,9 +96,6 @@ impl Fib {
         let there = |slot: u32| self.objects.cell(slot).is_some_and(|c| c.expected().is_some());
         let in_set = self.objects.find(&Key::Set(set.clone()));
         match (cell.desired.as_ref(), cell.expected()) {
-            (None, None) => Step::Clean,
-            (Some(wanted), Some(held)) if held.is(wanted) => Step::Clean,
-            (None, Some(held)) if !goes(cell, held) => Step::Clean,
             (None, Some(held)) if in_set.is_some_and(there) => Step::delete(Tier::NftDropElement, held),
             (Some(wanted), held) if self.is_there(&Key::Set(set.clone())) && self.is_nft_possible(wanted) => {
                 match held {
@@ -162,6 +156,16 @@ fn step_table(cell: &Cell) -> Step {
         (Some(wanted), None) => Step::create(Tier::NftTable, wanted.clone()),
         (None, Some(held)) if goes(cell, held) => Step::delete(Tier::NftTable, held),
         _ => Step::Clean,
+    }
+}
+
+/// Whether it is as it should be, as far as can be seen from it alone.
+fn is_right(cell: &Cell) -> bool {
+    match (cell.desired.as_ref(), cell.expected()) {
+        (None, None) => true,
+        (None, Some(held)) => !goes(cell, held),
+        (Some(wanted), Some(held)) => held.is(wanted) && !matches!(**wanted, Object::Chain(..)),
+        (Some(_), None) => false,
     }
 }
 

@@ -5,6 +5,7 @@ mod bridged_world;
 mod failover;
 mod goldens;
 mod levels;
+mod nftables;
 mod properties;
 mod restart;
 mod world;

@@ -15,3 +15,4 @@ mod overrun;
 mod resolve;
 mod start;
 mod tracker;
+mod traffic;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{LinkState, NextHopId, Ns, Object, RouteKey};
+use crate::model::{LinkState, NextHopId, Ns, Object, RouteKey, TableRef};
 
 /// The marks by which a daemon finds its own objects again. Two daemons on a host need different ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +79,8 @@ impl Owner {
             || link.alias.as_deref().is_some_and(|a| a.starts_with(self.alias_prefix))
     }
 
-    /// Whether an address or a neighbour entry is ours: by protocol where the kernel keeps one (`IFA_PROTO` since
-    /// 5.18, `NDA_PROTOCOL` since 5.2). Where it says 0, what is on a link of ours is ours, except addresses that the
+    /// Whether an address, a neighbour entry or a forwarding entry is ours: by protocol where the kernel keeps one
+    /// (`IFA_PROTO` since 5.18, `NDA_PROTOCOL` since 5.2; none of forwarding entries). Where it says 0, what is on a link of ours is ours, except addresses that the
     /// kernel itself gives (IPv6 link-local), and what is on a foreign link is not.
     pub fn owns_on_link(&self, object: &Object, protocol: u8, link_is_ours: bool) -> bool {
         if protocol != 0 {
@@ -91,6 +91,11 @@ impl Owner {
             _ => false,
         };
         link_is_ours && !by_kernel
+    }
+
+    /// Whether an nftables table is ours: by its name.
+    pub fn owns_table(&self, table: &TableRef) -> bool {
+        *table.name == *self.nft_table
     }
 
     /// Whether routes of this key are learned ones: in the host's namespace, our table and our metric.

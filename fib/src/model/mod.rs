@@ -324,12 +324,16 @@ impl Object {
 pub enum Op {
     /// Make it; an object with that key is an error (`EEXIST`), whoever made it. A link is made with our `IFLA_GROUP`
     /// (both ends of a veth), because the kernel ignores an alias at creation: a crash before the alias is set must
-    /// leave a link that we know again. A link with `up: false` is left down.
+    /// leave a link that we know again. A link with `up: false` is left down, and the tracker asks for `port: None` here:
+    /// the bridge comes with a `Change`.
     Create(Object),
     /// Bring the existing one to this value in place (`NLM_F_REPLACE` without `NLM_F_CREATE`); what is not there is
-    /// an error (`ENOENT`, `ESRCH`, `ENODEV`). Of a link, what is `None` stays as it is.
+    /// an error (`ENOENT`, `ESRCH`, `ENODEV`). Of a link, what is `None` stays as it is, but for `port`: a link of ours
+    /// with `port: None` leaves the bridge that it is a port of. The rules of a chain are exchanged for the new ones, all
+    /// of them; an element gets its new value by being deleted and made anew in the same transaction.
     Change(Object),
-    /// Remove it. A route only if its protocol is ours.
+    /// Remove it. A route only if its protocol is ours. A chain with its rules, a set with its elements, a table with all
+    /// that is in it.
     Delete(Key),
 }
 

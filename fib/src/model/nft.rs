@@ -47,6 +47,26 @@ pub struct Chain {
     pub rules: Vec<Rule>,
 }
 
+impl Chain {
+    /// Names of the sets and maps that its rules look something up in.
+    pub fn sets(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.rules.iter().flat_map(|rule| &rule.0).filter_map(|expr| match expr {
+            Expr::Match(Condition::In(_, set) | Condition::NotIn(_, set))
+            | Expr::VerdictMap { map: set, .. }
+            | Expr::DestinationMap { map: set, .. } => Some(set),
+            _ => None,
+        })
+    }
+
+    /// Names of the chains that its rules jump to, those by way of a map not counted: these are the map's elements'.
+    pub fn jumps(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.rules.iter().flat_map(|rule| &rule.0).filter_map(|expr| match expr {
+            Expr::Verdict(verdict) => verdict.chain(),
+            _ => None,
+        })
+    }
+}
+
 /// Where and when the kernel calls a chain. The policy is always accept: what we do not know is not ours to drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hook {
@@ -265,6 +285,16 @@ pub enum Data {
     Verdict(Verdict),
     /// An address and a port.
     Destination(IpAddr, u16),
+}
+
+impl Verdict {
+    /// The chain that it leads to.
+    pub fn chain(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Jump(chain) | Self::Goto(chain) => Some(chain),
+            Self::Accept | Self::Drop | Self::Return => None,
+        }
+    }
 }
 
 impl fmt::Display for NftFamily {

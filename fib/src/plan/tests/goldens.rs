@@ -2,19 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::world::{LEAF1, LEAF2, WEB, World, address, container, link, uplink, uplinks};
+use super::world::{LEAF1, LEAF2, WEB, World, address, assert_done, container, link, uplink, uplinks};
 use crate::{
     model::{Key, Link, LinkKind, LinkState, Mac, Ns, Object, Observed, Op},
     owner::Owner,
     plan::plan,
 };
-
-#[track_caller]
-fn assert_done(world: &mut World, expected: &str) {
-    let done = world.done();
-    let lines: Vec<&str> = expected.trim_start().lines().map(str::trim).collect();
-    assert_eq!(done.trim_end(), lines.join("\n"), "\n--- done:\n{done}");
-}
 
 #[test]
 fn a_container_is_built_from_the_link_up() {

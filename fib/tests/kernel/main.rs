@@ -18,3 +18,4 @@ mod overrun;
 mod resolve;
 mod start;
 mod tracker;
+mod traffic;

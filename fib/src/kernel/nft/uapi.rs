@@ -84,9 +84,9 @@ pub(super) const NFTA_DATA_VALUE: u16 = 1;
 pub(super) const NFTA_DATA_VERDICT: u16 = 2;
 pub(super) const NFTA_VERDICT_CODE: u16 = 1;
 pub(super) const NFTA_VERDICT_CHAIN: u16 = 2;
-pub(super) const NFT_JUMP: u32 = -3i32 as u32;
-pub(super) const NFT_GOTO: u32 = -4i32 as u32;
-pub(super) const NFT_RETURN: u32 = -5i32 as u32;
+pub(super) const NFT_JUMP: u32 = (-3i32).cast_unsigned();
+pub(super) const NFT_GOTO: u32 = (-4i32).cast_unsigned();
+pub(super) const NFT_RETURN: u32 = (-5i32).cast_unsigned();
 
 pub(super) const NFTA_EXPR_NAME: u16 = 1;
 pub(super) const NFTA_EXPR_DATA: u16 = 2;

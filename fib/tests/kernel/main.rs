@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod apply;
+mod bridged;
 mod bridges;
 mod echo;
 mod fdb;
@@ -17,3 +18,4 @@ mod overrun;
 mod resolve;
 mod start;
 mod tracker;
+mod traffic;

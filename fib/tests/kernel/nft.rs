@@ -437,7 +437,7 @@ fn overlapping_ranges_are_refused_and_adjacent_ones_stay_two() {
         let across = leads("ranges", between(&[10, 0, 0, 5], &[10, 0, 0, 15]), Data::Verdict(Verdict::Drop));
         // The one behind first: its beginning must not be taken for the end of the other.
         lab.must(create(&[Object::Table(table()), ranges.clone(), high.clone()]));
-        lab.must(create(&[low.clone()]));
+        lab.must(vec![Op::Create(low.clone())]);
         assert_ne!(errno(&lab.try_one(Op::Create(across))), 0);
         assert_eq!(told(lab), wanted(&[Object::Table(table()), ranges.clone(), low.clone(), high.clone()]));
         lab.must(vec![Op::Delete(low.key())]);

@@ -120,7 +120,7 @@ fn more_transactions_of_others_than_the_buffer_holds_are_an_overrun() {
         let handle = spawn_with(Owner::default(), Options { receive_buffer: 1 }, {
             let gate = gate.clone();
             move |event| {
-                drop(arrived.send(()));
+                let _ = arrived.send(());
                 let (open, opened) = &*gate;
                 drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
                 drop(sender.send(event));

@@ -184,7 +184,13 @@ impl<'a> Gather<'a> {
         {
             return None;
         }
+        if last.is_some() && !self.set.interval {
+            return None;
+        }
         if self.set.interval && self.set.key.len() == 1 {
+            if key.len() != field::key_octets(&self.set.key) {
+                return None;
+            }
             self.bounds.push((key.to_vec(), if end { Bound::End } else { Bound::Begin(data) }));
             return Some(());
         }

@@ -230,7 +230,7 @@ mod tests {
             assert_eq!(datatype_of(&found), datatype(field));
         }
         let key = [Field::Ip4Destination, Field::L4Proto, Field::DestinationPort];
-        assert_eq!(datatype_of(&key), (7 << 6 | 12) << 6 | 13);
+        assert_eq!(datatype_of(&key), 7 * 64 * 64 + 12 * 64 + 13);
         assert_eq!(of_datatype(datatype_of(&key)).map(|found| found.len()), Some(3));
         assert_eq!(of_datatype(63), None);
     }

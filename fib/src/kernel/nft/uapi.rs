@@ -84,9 +84,9 @@ pub(super) const NFTA_DATA_VALUE: u16 = 1;
 pub(super) const NFTA_DATA_VERDICT: u16 = 2;
 pub(super) const NFTA_VERDICT_CODE: u16 = 1;
 pub(super) const NFTA_VERDICT_CHAIN: u16 = 2;
-pub(super) const NFT_JUMP: u32 = (-3_i32).cast_unsigned();
-pub(super) const NFT_GOTO: u32 = (-4_i32).cast_unsigned();
-pub(super) const NFT_RETURN: u32 = (-5_i32).cast_unsigned();
+pub(super) const NFT_JUMP: u32 = (-3i32).cast_unsigned();
+pub(super) const NFT_GOTO: u32 = (-4i32).cast_unsigned();
+pub(super) const NFT_RETURN: u32 = (-5i32).cast_unsigned();
 
 pub(super) const NFTA_EXPR_NAME: u16 = 1;
 pub(super) const NFTA_EXPR_DATA: u16 = 2;
@@ -109,7 +109,6 @@ pub(super) const NFT_META_IIFNAME: u32 = 6;
 pub(super) const NFT_META_OIFNAME: u32 = 7;
 pub(super) const NFT_META_NFPROTO: u32 = 15;
 pub(super) const NFT_META_L4PROTO: u32 = 16;
-pub(super) const NFT_META_IIFGROUP: u32 = 21;
 
 pub(super) const NFTA_CT_DREG: u16 = 1;
 pub(super) const NFTA_CT_KEY: u16 = 2;

@@ -41,7 +41,10 @@ impl Fib {
         match (key.clone(), old) {
             (Key::Link(ns, name), Some(old)) => self.link_implies(ns, &name, old, new),
             // A link that was not there carries nothing yet, whatever was believed.
-            (Key::Link(ns, name), None) if new.is_some() => self.all_on_link_vanishes(ns, &name),
+            (Key::Link(ns, name), None) if new.is_some() => {
+                self.see_to_entries(ns, &name);
+                self.all_on_link_vanishes(ns, &name);
+            }
             (Key::Address(ns, link, address), Some(_)) if new.is_none() => {
                 self.address_implies(ns, &link, address);
             }
@@ -113,6 +116,16 @@ impl Fib {
         }
         if went_down {
             self.learned_lost_out_of(ns, name, |_| true);
+        }
+    }
+
+    /// Forwarding entries bear no mark. Of those that were told of before their link was known, nobody can say whose they
+    /// are.
+    fn see_to_entries(&mut self, ns: Ns, name: &IfName) {
+        let entry =
+            |slot: &u32| matches!(self.objects.get(*slot), Some((Key::Fdb(_), c)) if c.actual.is_some());
+        if self.objects.hanging_on(&Support::Link(ns, name.clone())).iter().any(entry) {
+            self.asking.dump(ns, Concern::Fdb);
         }
     }
 

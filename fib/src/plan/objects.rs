@@ -145,7 +145,7 @@ pub(super) struct Facts {
     pub(super) up: bool,
     /// Links: up with a carrier.
     pub(super) carrier: bool,
-    /// Links: port of a bridge.
+    /// Links: port of the bridge that it should be a port of.
     pub(super) port: bool,
 }
 
@@ -265,7 +265,12 @@ impl Objects {
         let up = held.link().is_some_and(|l| l.up);
         // The carrier is what the kernel said last; an operation on its way cannot promise it.
         let carrier = up && cell.actual.as_ref().is_some_and(|a| a.carrier);
-        let port = held.link().is_some_and(|l| l.port.is_some());
+        let bridge = |object: &Object| match object {
+            Object::Link(_, _, Link { port: Some(port), .. }) => Some(port.bridge.clone()),
+            _ => None,
+        };
+        let port = bridge(&held.object)
+            .is_some_and(|is| cell.desired.as_deref().and_then(bridge).is_none_or(|wanted| wanted == is));
         Facts { present: true, up, carrier, port }
     }
 

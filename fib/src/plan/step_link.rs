@@ -65,13 +65,8 @@ impl Fib {
         }
         // Without its bridge, a port that is up would be a link of the host's.
         let without_bridge = Link { up: false, port: None, ..link.clone() };
-        let link = if self.is_port_possible(ns, link) {
-            link
-        } else if current.up && cell.flights.is_empty() {
-            &without_bridge
-        } else {
-            return Step::Wait;
-        };
+        let possible = self.is_port_possible(ns, link);
+        let link = if possible { link } else { &without_bridge };
         let mut due = Link { up: current.up, ..link.clone() };
         let tier = if !settings_satisfy(current, link) || (current.up && !link.up) {
             if !cell.flights.is_empty() {
@@ -80,7 +75,11 @@ impl Fib {
             due.up &= link.up;
             Tier::LinkSettings
         } else if current.up == link.up {
-            return if cell.flights.is_empty() { Step::Clean } else { Step::Busy };
+            return match cell.flights.is_empty() {
+                false => Step::Busy,
+                true if possible => Step::Clean,
+                true => Step::Wait,
+            };
         } else if !self.is_up_possible(ns, link) {
             return Step::Wait;
         } else {
@@ -108,7 +107,7 @@ impl Fib {
         wanted && self.asking.is_ready(*pair_ns) && pair.is_none_or(|c| c.expected().is_none())
     }
 
-    /// A port waits for its bridge, with all its settings.
+    /// A port waits for its bridge.
     fn is_port_possible(&self, ns: Ns, link: &Link) -> bool {
         link.port.as_ref().is_none_or(|port| self.link_is_there(ns, &port.bridge))
     }

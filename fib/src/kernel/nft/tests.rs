@@ -34,12 +34,8 @@ fn range(first: [u8; 4], last: [u8; 4]) -> ElementKey {
 
 /// The messages as hexadecimal words, on a little-endian machine.
 fn words(w: &Writer) -> String {
-    let words: Vec<_> = w
-        .as_slice()
-        .chunks(4)
-        .map(|word| word.iter().map(|o| format!("{o:02x}")).collect::<String>())
-        .collect();
-    words.join(" ")
+    let octets = w.as_slice().chunks(4).map(|word| u32::from_be_bytes(word.try_into().unwrap()));
+    octets.map(|word| format!("{word:08x}")).collect::<Vec<_>>().join(" ")
 }
 
 #[test]

@@ -12,14 +12,14 @@ use petiole_fib::{
 use crate::lab::{Lab, addr, ip, lab, name, net, shown, uplink};
 
 /// The daemon's loop, run until the tracker has nothing left to do.
-struct Driver<'a> {
+pub(crate) struct Driver<'a> {
     lab: &'a Lab,
-    fib: RefCell<Fib>,
+    pub(crate) fib: RefCell<Fib>,
     batch: RefCell<u64>,
 }
 
 impl Driver<'_> {
-    fn new(lab: &Lab) -> Driver<'_> {
+    pub(crate) fn new(lab: &Lab) -> Driver<'_> {
         Driver { lab, fib: RefCell::new(Fib::new(Owner::default())), batch: RefCell::new(0) }
     }
 
@@ -50,7 +50,7 @@ impl Driver<'_> {
     }
 
     /// Until the tracker is at rest, with all that the kernel has to say at this moment taken in.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         self.until(|_| true);
         for event in self.lab.settle() {
             self.fib.borrow_mut().observe(event, Instant::now());

@@ -96,7 +96,7 @@ impl Fib {
             Observed::Object { object: Object::Route(key, route), protocol } => {
                 self.take_in_route(Object::Route(key, route), protocol, dumped);
             }
-            Observed::Chain { chain, hook, rules } => self.take_in_chain(chain, hook, rules, dumped),
+            Observed::Chain { chain, hook, rules } => self.take_in_chain(chain, hook, &rules, dumped),
             Observed::Object { object, protocol } => self.take_in_object(object, protocol, dumped),
         }
     }
@@ -165,12 +165,12 @@ impl Fib {
 
     /// Of a chain, the kernel shows the fingerprints of its rules. Are they those of the rules that we believe to be
     /// there, or that are wanted, then these are the rules; else there are rules of which we know nothing.
-    fn take_in_chain(&mut self, chain: TableItem, hook: Option<Hook>, rules: Vec<Option<u64>>, dumped: bool) {
+    fn take_in_chain(&mut self, chain: TableItem, hook: Option<Hook>, rules: &[Option<u64>], dumped: bool) {
         if !self.owner.owns_table(&chain.table) {
             return;
         }
         let key = Key::Chain(chain.clone());
-        let seen = |object: &&Arc<Object>| is_chain(object, hook, &rules);
+        let seen = |object: &&Arc<Object>| is_chain(object, hook, rules);
         let known = self.objects.at(&key).and_then(|cell| {
             let believed = cell.actual.as_ref().map(|held| &held.object);
             believed.into_iter().chain(&cell.desired).find(seen).cloned()
@@ -178,7 +178,7 @@ impl Fib {
         let held = known.map_or_else(
             || {
                 let object = Object::Chain(chain, Chain { hook, rules: Vec::new() });
-                let unknown = (!rules.is_empty()).then(|| rules.clone().into());
+                let unknown = (!rules.is_empty()).then(|| rules.into());
                 Held { unknown, ..Held::ours(Arc::new(object)) }
             },
             Held::ours,

@@ -3,8 +3,7 @@
 //! Creates go link → settings → sysctls → address → neighbour, forwarding entry → up → next hop → group → route; deletes
 //! run backwards and come first, so that a name or an address that moves is free. All that is nftables comes in one go
 //! in between, as it makes one transaction: a container's address is removed before the rules about it are, and given
-//! after they are made. A delete that something in the kernel
-//! still needs is not in a queue at all: it waits to be woken.
+//! after they are made. A delete that something in the kernel still needs is not in a queue at all: it waits to be woken.
 
 use std::collections::VecDeque;
 

@@ -76,7 +76,9 @@ fn what_uses_goes_before_what_is_used() {
         set("published", &[], false, SetKind::Set),
         chain("dnat", None, vec![]),
     ]));
-    gone.iter().for_each(|key| world.unwant(key));
+    for key in &gone {
+        world.unwant(key);
+    }
     world.settle();
     assert_one_transaction(&world);
     assert_done(
@@ -119,7 +121,9 @@ fn a_chain_whose_rules_change_is_changed_in_place() {
 fn a_set_of_another_shape_is_made_anew_while_its_chain_is_empty_in_one_transaction() {
     let mut world = with_ruleset();
     let old = [published(80, "10.1.2.3", false), published(81, "10.1.2.4", false)];
-    keys(&old).iter().for_each(|key| world.unwant(key));
+    for key in keys(&old) {
+        world.unwant(&key);
+    }
     world.want_all(ruleset(&[BLUE, RED], true));
     world.want_all([published(80, "10.1.2.3", true), published(81, "10.1.2.4", true)]);
     world.settle();

@@ -14,6 +14,7 @@ mod lab;
 mod links;
 mod namespaces;
 mod nft;
+mod nft_foreign;
 mod overrun;
 mod resolve;
 mod start;

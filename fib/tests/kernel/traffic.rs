@@ -20,11 +20,6 @@ use crate::{
 
 const FAMILIES: [bool; 2] = [false, true];
 
-/// A host between two containers: `client` has .2 of the first network, `server` that of the second.
-struct Hosted<'a> {
-    lab: &'a Lab,
-}
-
 fn address(network: u8, host: u8, v6: bool) -> IpAddr {
     addr(&if v6 { format!("2001:db8:{network}::{host}") } else { format!("10.{network}.0.{host}") })
 }
@@ -55,59 +50,57 @@ fn base(name: &str, kind: ChainType, point: HookPoint, priority: i32, rules: Vec
     Object::Chain(item(name), Chain { hook: Some(Hook { kind, point, priority }), rules })
 }
 
-impl Hosted<'_> {
-    fn new(lab: &Lab) -> Hosted<'_> {
-        for (number, name, network) in [(1, "client", 1u8), (2, "server", 2)] {
-            lab.namespace(number, name);
-            ip(&format!("link add v{name} type veth peer name eth0 netns {name}"));
-            ip(&format!("link set v{name} up"));
-            ip(&format!("-n {name} link set lo up"));
-            ip(&format!("-n {name} link set eth0 up"));
-            for (v6, bits) in [(false, 24), (true, 64)] {
-                let nodad = if v6 { "nodad" } else { "" };
-                let (host, guest) = (address(network, 1, v6), address(network, 2, v6));
-                ip(&format!("addr add {host}/{bits} dev v{name} {nodad}"));
-                ip(&format!("-n {name} addr add {guest}/{bits} dev eth0 {nodad}"));
-                ip(&format!("-n {name} route add default via {host}"));
-            }
+/// Makes this a host between two containers: `client` has .2 of the first network, `server` that of the second.
+fn host(lab: &Lab) {
+    for (number, name, network) in [(1, "client", 1u8), (2, "server", 2)] {
+        lab.namespace(number, name);
+        ip(&format!("link add v{name} type veth peer name eth0 netns {name}"));
+        ip(&format!("link set v{name} up"));
+        ip(&format!("-n {name} link set lo up"));
+        ip(&format!("-n {name} link set eth0 up"));
+        for (v6, bits) in [(false, 24), (true, 64)] {
+            let nodad = if v6 { "nodad" } else { "" };
+            let (host, guest) = (address(network, 1, v6), address(network, 2, v6));
+            ip(&format!("addr add {host}/{bits} dev v{name} {nodad}"));
+            ip(&format!("-n {name} addr add {guest}/{bits} dev eth0 {nodad}"));
+            ip(&format!("-n {name} route add default via {host}"));
         }
-        for name in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
-            lab.must(vec![Op::Change(Object::Sysctl(Ns::HOST, name.into(), "1".into()))]);
-        }
-        let maps = FAMILIES.map(|v6| {
-            let kind = if v6 { SetKind::Destinations6 } else { SetKind::Destinations4 };
-            let set = Set { key: key(v6), interval: false, kind };
-            Object::Set(item(map(v6)), set)
-        });
-        let destination = |v6| vec![Expr::DestinationMap { fields: key(v6), map: map(v6).into(), ipv6: v6 }];
-        let mut ops = vec![Object::Table(item("").table)];
-        ops.extend(maps);
-        for (name, point) in [("pre", HookPoint::Prerouting), ("out", HookPoint::Output)] {
-            ops.push(base(name, ChainType::Nat, point, -100, FAMILIES.map(destination).to_vec()));
-        }
-        for v6 in FAMILIES {
-            let octets = [&octets(address(1, 1, v6))[..], &[6, 0, 80]].concat();
-            let published = ElementKey { first: octets.into(), last: None };
-            let to = Data::Destination(address(2, 2, v6), 8080);
-            ops.push(Object::Element(item(map(v6)), published, Some(to)));
-        }
-        lab.must(ops.into_iter().map(Op::Create).collect());
-        Hosted { lab }
     }
+    for name in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+        lab.must(vec![Op::Change(Object::Sysctl(Ns::HOST, name.into(), "1".into()))]);
+    }
+    let maps = FAMILIES.map(|v6| {
+        let kind = if v6 { SetKind::Destinations6 } else { SetKind::Destinations4 };
+        let set = Set { key: key(v6), interval: false, kind };
+        Object::Set(item(map(v6)), set)
+    });
+    let destination = |v6| vec![Expr::DestinationMap { fields: key(v6), map: map(v6).into(), ipv6: v6 }];
+    let mut ops = vec![Object::Table(item("").table)];
+    ops.extend(maps);
+    for (name, point) in [("pre", HookPoint::Prerouting), ("out", HookPoint::Output)] {
+        ops.push(base(name, ChainType::Nat, point, -100, FAMILIES.map(destination).to_vec()));
+    }
+    for v6 in FAMILIES {
+        let octets = [&octets(address(1, 1, v6))[..], &[6, 0, 80]].concat();
+        let published = ElementKey { first: octets.into(), last: None };
+        let to = Data::Destination(address(2, 2, v6), 8080);
+        ops.push(Object::Element(item(map(v6)), published, Some(to)));
+    }
+    lab.must(ops.into_iter().map(Op::Create).collect());
+}
 
-    /// A connection of the client's to the port published on the host; what the server takes for its source.
-    fn connect(&self, v6: bool) -> (TcpStream, TcpStream, IpAddr) {
-        let at = SocketAddr::new(address(2, 2, v6), 8080);
-        let listener = inside("server", move || TcpListener::bind(at).unwrap()).join().unwrap();
-        let to = SocketAddr::new(address(1, 1, v6), 80);
-        let mut ours = inside("client", move || TcpStream::connect(to).unwrap()).join().unwrap();
-        let (mut theirs, from) = listener.accept().unwrap();
-        ours.write_all(b"ping").unwrap();
-        let mut heard = [0; 4];
-        theirs.read_exact(&mut heard).unwrap();
-        assert_eq!(&heard, b"ping");
-        (ours, theirs, from.ip())
-    }
+/// A connection of the client's to the port published on the host; what the server takes for its source.
+fn connect(v6: bool) -> (TcpStream, TcpStream, IpAddr) {
+    let at = SocketAddr::new(address(2, 2, v6), 8080);
+    let listener = inside("server", move || TcpListener::bind(at).unwrap()).join().unwrap();
+    let to = SocketAddr::new(address(1, 1, v6), 80);
+    let mut ours = inside("client", move || TcpStream::connect(to).unwrap()).join().unwrap();
+    let (mut theirs, from) = listener.accept().unwrap();
+    ours.write_all(b"ping").unwrap();
+    let mut heard = [0; 4];
+    theirs.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"ping");
+    (ours, theirs, from.ip())
 }
 
 fn map(v6: bool) -> &'static str {
@@ -138,16 +131,16 @@ fn tracked(address: IpAddr) -> usize {
 #[test]
 fn a_published_port_leads_to_the_container_with_its_own_source_or_the_hosts() {
     lab(|lab| {
-        let hosted = Hosted::new(lab);
+        host(lab);
         for v6 in FAMILIES {
-            assert_eq!(hosted.connect(v6).2, address(1, 2, v6));
+            assert_eq!(connect(v6).2, address(1, 2, v6));
         }
         let translated = Expr::Match(Condition::AnyBit(Field::CtStatus, 0x20));
         let masquerade = vec![vec![translated, Expr::Masquerade]];
         let post = base("post", ChainType::Nat, HookPoint::Postrouting, 100, masquerade);
-        hosted.lab.must(vec![Op::Create(post)]);
+        lab.must(vec![Op::Create(post)]);
         for v6 in FAMILIES {
-            assert_eq!(hosted.connect(v6).2, address(2, 1, v6));
+            assert_eq!(connect(v6).2, address(2, 1, v6));
         }
     });
 }
@@ -155,7 +148,7 @@ fn a_published_port_leads_to_the_container_with_its_own_source_or_the_hosts() {
 #[test]
 fn what_one_tenant_sends_to_another_ends_in_its_chain() {
     lab(|lab| {
-        Hosted::new(lab);
+        host(lab);
         let mut ops = Vec::new();
         let mut dispatch = Vec::new();
         for v6 in FAMILIES {
@@ -201,7 +194,7 @@ fn what_one_tenant_sends_to_another_ends_in_its_chain() {
 #[test]
 fn connections_of_an_address_are_forgotten_from_whichever_side_and_no_others() {
     lab(|lab| {
-        let hosted = Hosted::new(lab);
+        host(lab);
         // A late acknowledgement does not bring a forgotten connection back.
         let loose = Object::Sysctl(Ns::HOST, "net/netfilter/nf_conntrack_tcp_loose".into(), "0".into());
         lab.must(vec![Op::Change(loose)]);
@@ -209,7 +202,7 @@ fn connections_of_an_address_are_forgotten_from_whichever_side_and_no_others() {
             let by = UdpSocket::bind((address(1, 1, v6), 0)).unwrap();
             // The client's own address, the container's behind the published port, the host's as the client sees it.
             for (network, host) in [(1, 2), (2, 2), (1, 1)] {
-                let _kept = hosted.connect(v6);
+                let _kept = connect(v6);
                 by.send_to(b"x", (address(2, 1, v6), 9)).unwrap();
                 let meant = address(network, host, v6);
                 assert!(tracked(meant) > 0);
@@ -234,7 +227,7 @@ fn connections_of_an_address_are_forgotten_from_whichever_side_and_no_others() {
 #[test]
 fn of_thousands_of_connections_only_those_of_the_address_go() {
     lab(|lab| {
-        Hosted::new(lab);
+        host(lab);
         let from = UdpSocket::bind((address(1, 1, false), 0)).unwrap();
         for n in 0..2000u16 {
             let to = if n % 2 == 0 { address(2, 2, false) } else { address(1, 2, false) };

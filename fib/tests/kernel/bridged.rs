@@ -70,7 +70,9 @@ fn a_bridged_network_comes_up_survives_what_is_done_to_it_and_goes() {
         {
             let mut fib = driver.fib.borrow_mut();
             fib.watch_ns(web);
-            network(web).into_iter().for_each(|object| fib.want(object));
+            for object in network(web) {
+                fib.want(object);
+            }
         }
         let operations = || driver.fib.borrow().counters().operations;
         driver.settle();

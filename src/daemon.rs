@@ -4,7 +4,7 @@
 
 use std::{
     cell::Cell,
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     path::{Path, PathBuf},
     rc::Rc,
     time::Instant,
@@ -17,7 +17,7 @@ use sd_notify::NotifyState;
 use socket2::Domain;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{AbortHandle, LocalSet, spawn_local},
 };
 
@@ -26,11 +26,12 @@ use crate::{
         Reply, Request,
         server::{self, Asked, ListenError, Part},
     },
-    core::{Core, Effect},
+    core::{Core, Effect, Ticket},
     io::{
         Event,
+        journal::{Journal, OpenError},
         lock::HostLock,
-        log, metrics, netns,
+        log, metrics, netns, ports,
         tcp::{self, Outgoing},
     },
 };
@@ -40,6 +41,9 @@ const QUEUE: usize = 64;
 
 /// Events handled before effects are carried out.
 const BURST: usize = 32;
+
+/// How long clients of the control socket have to take the rest of their answers at the end.
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// One buffer on its way to a peer.
 const TRANSMIT_SIZE: usize = 64 * 1024;
@@ -59,6 +63,8 @@ pub(crate) enum RunError {
     PortInUse,
     #[error("cannot serve metrics on {address}: {error}")]
     Metrics { address: std::net::SocketAddr, error: std::io::Error },
+    #[error(transparent)]
+    Journal(#[from] OpenError),
     #[error(transparent)]
     Kernel(#[from] kernel::SpawnError),
     #[error(transparent)]
@@ -84,12 +90,21 @@ struct Daemon {
     /// Connections whose task has not ended: also those that only get their last words out.
     open_tasks: Rc<Cell<usize>>,
     kernel: kernel::Handle,
-    namespaces: mpsc::Sender<BTreeSet<PathBuf>>,
+    journal: Journal,
+    namespaces: netns::Paths,
+    /// Who waits for an answer that takes its time.
+    waiting: HashMap<Ticket, oneshot::Sender<Part>>,
+    last_ticket: u64,
     listeners: [Option<tcp::Listener>; 2],
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     socket: PathBuf,
+    serving: AbortHandle,
+    /// Each client on the control socket has a clone.
+    clients: Rc<()>,
     stopped: bool,
+    /// Nothing of ours is to stay in the kernel.
+    flushed: bool,
 }
 
 /// What stands behind a [`ConnId`].
@@ -124,17 +139,23 @@ impl Daemon {
             // Fails only when the loop is gone, and then nobody is interested any more.
             let _ = to_loop.blocking_send(Event::Kernel(event));
         })?;
-        let (namespaces, wanted) = mpsc::channel(1);
+        let to_loop = sender.clone();
+        let (journal, stored) = Journal::open(&config.state.dir, move |persisted| {
+            let _ = to_loop.blocking_send(Event::Persisted(persisted));
+        })?;
+        let namespaces = netns::Paths::default();
+        let watched = namespaces.clone();
         let to_loop = sender.clone();
         spawn_local(async move {
             let report = async |change| {
                 let _ = to_loop.send(Event::Namespace(change)).await;
             };
-            if let Err(error) = netns::watch(wanted, report).await {
+            if let Err(error) = watched.watch(report).await {
                 tracing::error!(%error, "cannot watch for container namespaces");
             }
         });
-        spawn_local(server::serve(control, sender.clone()));
+        let clients = Rc::new(());
+        let serving = spawn_local(server::serve(control, sender.clone(), Rc::clone(&clients))).abort_handle();
         for (kind, event) in [
             (SignalKind::hangup(), (|| Event::Reload) as fn() -> Event),
             (SignalKind::terminate(), || Event::Stop),
@@ -147,23 +168,29 @@ impl Daemon {
             });
         }
 
-        let seed = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |d| d.as_nanos() as u64 ^ u64::from(std::process::id()));
+        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let seed = unix.as_nanos() as u64 ^ u64::from(std::process::id());
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let core = Core::new(config, host_name, seed, Instant::now());
+        let mut core = Core::new(config, host_name, seed, Instant::now(), unix.as_secs());
+        core.restore(stored);
         Ok(Self {
             path,
             core,
             connections: HashMap::new(),
             open_tasks: Rc::default(),
             kernel,
+            journal,
             namespaces,
+            waiting: HashMap::new(),
+            last_ticket: 0,
             listeners,
             events,
             sender,
             socket,
+            serving,
+            clients,
             stopped: false,
+            flushed: false,
         })
     }
 
@@ -172,7 +199,7 @@ impl Daemon {
             while let Some(effect) = self.core.poll_effect(Instant::now()) {
                 self.carry_out(effect);
             }
-            if self.stopped && self.open_tasks.get() == 0 {
+            if self.core.stopped(Instant::now()) && self.open_tasks.get() == 0 {
                 break;
             }
             if self.core.work() {
@@ -202,10 +229,20 @@ impl Daemon {
             self.core.handle_timeout(Instant::now());
         }
         let _ = std::fs::remove_file(&self.socket);
-        // The kernel thread may be waiting for room in the queue.
+        // The kernel's and the journal's threads may be waiting for room in the queue.
         self.events.close();
         let _ = self.kernel.stop();
-        tracing::info!("stopped; the kernel keeps what was installed");
+        drop(self.journal);
+        // Who waited for the end.
+        self.serving.abort();
+        for (_, answer) in self.waiting {
+            let _ = answer.send(Part { reply: Reply::Done(None), next: None });
+        }
+        let farewell = Instant::now() + FAREWELL;
+        while Rc::strong_count(&self.clients) > 1 && Instant::now() < farewell {
+            tokio::task::yield_now().await;
+        }
+        tracing::info!("stopped{}", if self.flushed { "" } else { "; the kernel keeps what was installed" });
         Ok(())
     }
 
@@ -235,19 +272,23 @@ impl Daemon {
             }
             Event::Kernel(event) => self.core.kernel(event, now),
             Event::Namespace(change) => self.core.namespace(&change.path, change.identity, now),
+            Event::Persisted(persisted) => self.core.persisted(persisted, now),
             Event::Asked(asked) => self.answer(asked, now),
             // A scraper that went away is its own affair.
             Event::Metrics(answer) => drop(answer.send(self.core.metrics(now))),
             // What comes of it is in the log.
             Event::Reload => drop(self.reload(now)),
-            Event::Stop => {
-                if !self.stopped {
-                    tracing::info!("stopping");
-                    notify(&[NotifyState::Stopping]);
-                    self.stopped = true;
-                    self.core.stop(now);
-                }
-            }
+            Event::Stop => self.stop(false, now),
+        }
+    }
+
+    fn stop(&mut self, flush: bool, now: Instant) {
+        if !self.stopped {
+            tracing::info!("stopping");
+            notify(&[NotifyState::Stopping]);
+            self.stopped = true;
+            self.flushed = flush;
+            self.core.stop(flush, now);
         }
     }
 
@@ -284,9 +325,15 @@ impl Daemon {
                     std::process::exit(1);
                 }
             }
-            Effect::WatchNamespaces(set) => {
-                let namespaces = self.namespaces.clone();
-                spawn_local(async move { namespaces.send(set).await });
+            Effect::Watch(path) => self.namespaces.add(path),
+            Effect::Unwatch(path) => self.namespaces.remove(&path),
+            Effect::Look(path) => self.namespaces.look(&path),
+            Effect::Persist { seq, writes } => self.journal.commit(seq, writes),
+            Effect::Answer { ticket, reply } => {
+                if let Some(answer) = self.waiting.remove(&ticket) {
+                    // A client that went away is its own affair.
+                    let _ = answer.send(Part { reply, next: None });
+                }
             }
             Effect::Keys(keys) => {
                 for listener in self.listeners.iter_mut().flatten() {
@@ -363,7 +410,30 @@ impl Daemon {
     }
 
     fn answer(&mut self, asked: Asked, now: Instant) {
-        let part = match &asked.request {
+        let Asked { request, facts, cursor, answer } = asked;
+        let part = match request {
+            Request::EndpointAdd(request) => match (facts.namespace, facts.port_taken) {
+                (_, Some(taken)) => Part { reply: Reply::Error(taken), next: None },
+                (None, None) => {
+                    let error = format!("{} is not a network namespace", request.netns);
+                    Part { reply: Reply::Error(error), next: None }
+                }
+                (Some(namespace), None) => {
+                    let ticket = self.ticket(answer);
+                    self.core.add_endpoint(ticket, request, namespace, now);
+                    return;
+                }
+            },
+            Request::EndpointDel { name } => {
+                let ticket = self.ticket(answer);
+                self.core.remove_endpoint(ticket, &name, now);
+                return;
+            }
+            Request::Stop { flush } => {
+                self.ticket(answer);
+                self.stop(flush, now);
+                return;
+            }
             Request::Reload => {
                 let reply = match self.reload(now) {
                     Ok(word) => Reply::Done(Some(word)),
@@ -371,13 +441,21 @@ impl Daemon {
                 };
                 Part { reply, next: None }
             }
-            Request::Show(show) => match self.core.show(show, asked.cursor, now) {
+            Request::Show(show) => match self.core.show(&show, cursor, now) {
                 Ok((rows, next)) => Part { reply: Reply::Rows(rows), next },
                 Err(error) => Part { reply: Reply::Error(error), next: None },
             },
         };
         // A client that went away is its own affair.
-        let _ = asked.answer.send(part);
+        let _ = answer.send(part);
+    }
+
+    /// Keeps somebody waiting for an answer.
+    fn ticket(&mut self, answer: oneshot::Sender<Part>) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.waiting.insert(ticket, answer);
+        ticket
     }
 
     /// Reads the file and applies it, or says why not and changes nothing.
@@ -386,7 +464,14 @@ impl Daemon {
             NotifyState::Reloading,
             NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading),
         ]);
-        let result = load(&self.path).and_then(|config| self.core.reconfigure(config, now));
+        let result = load(&self.path).and_then(|config| {
+            for wanted in self.core.new_ports(&config) {
+                if let Some(taken) = ports::taken(wanted.protocol, wanted.address, wanted.ports) {
+                    return Err(format!("{}: {taken}", wanted.what));
+                }
+            }
+            self.core.reconfigure(config, now)
+        });
         notify(&[NotifyState::Ready]);
         match &result {
             Ok(word) => tracing::info!("reload: {word}"),

@@ -23,9 +23,9 @@ pub(crate) trait Family: Address + FromStr {
     const EXAMPLE_NET: &'static str;
     /// The largest subnet that a network may have. For IPv4 what Contiv took; for IPv6 what a registry gives out.
     const SHORTEST: u8;
-    /// The smallest subnet that a network may have, RFC 3021 and RFC 6164.
+    /// The smallest subnet that a network may have: one address. Of a /31 and a /127 both are usable (RFC 3021, RFC 6164).
     const LONGEST: u8;
-    /// The gateway of containers when the file names none: the same on every host, and never routed.
+    /// The gateway of containers of a routed network when the file names none: the same on every host, and never routed.
     const LINK_GATEWAY: Self;
 
     /// `None` when the length is more than an address has bits.
@@ -56,7 +56,7 @@ impl Family for Ipv4Addr {
     const EXAMPLE: &'static str = "192.168.1.254";
     const EXAMPLE_NET: &'static str = "192.168.1.0/24";
     const SHORTEST: u8 = 8;
-    const LONGEST: u8 = 31;
+    const LONGEST: u8 = 32;
     const LINK_GATEWAY: Self = Self::new(169, 254, 1, 1);
 
     fn net(address: Self, length: u8) -> Option<Ipv4Net> {
@@ -99,7 +99,7 @@ impl Family for Ipv6Addr {
     const EXAMPLE: &'static str = "2001:db8:1::1";
     const EXAMPLE_NET: &'static str = "2001:db8:1::/64";
     const SHORTEST: u8 = 32;
-    const LONGEST: u8 = 127;
+    const LONGEST: u8 = 128;
     const LINK_GATEWAY: Self = Self::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
     fn net(address: Self, length: u8) -> Option<Ipv6Net> {

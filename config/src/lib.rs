@@ -7,6 +7,7 @@ pub mod diagnostic;
 mod family;
 mod found;
 pub mod model;
+pub mod request;
 mod resolve;
 mod schema;
 mod syntax;
@@ -19,6 +20,7 @@ use std::{
 
 pub use diagnostic::{Diagnostic, Diagnostics, Kind, Label, Severity};
 pub use model::HostConfig;
+pub use request::EndpointRequest;
 pub use schema::{
     json::json_schema,
     reference::{keys, reference},

@@ -6,34 +6,15 @@ mod common;
 
 use std::{net::Ipv4Addr, path::Path};
 
+use common::{HOST, check, taken, wrong};
 use petiole_config::{
-    Diagnostics, HostConfig, Kind, LoadError, Loaded, load,
+    Kind, LoadError, load,
     model::{
         Action, Advertise, AsPathToken, Community, Distance, Encap, Export, Families, Import, LargeCommunity,
         RemoteAs, Secret, Set, Source,
     },
-    parse, parse_bytes,
+    parse_bytes,
 };
-
-fn check(text: &str) -> Result<Loaded, Diagnostics> {
-    parse("petiole.toml", text, &common::Keys)
-}
-
-#[track_caller]
-fn taken(text: &str) -> HostConfig {
-    check(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).config
-}
-
-/// The kinds and lines of what is wrong, errors and warnings.
-#[track_caller]
-fn wrong(text: &str) -> Vec<(Kind, u64)> {
-    let diagnostics = check(text).map_or_else(|d| d, |loaded| loaded.warnings);
-    let json = diagnostics.to_json();
-    let lines = json["diagnostics"].as_array().unwrap().iter().map(|d| d["line"].as_u64().unwrap());
-    diagnostics.iter().map(|d| d.kind).zip(lines).collect()
-}
-
-const HOST: &str = "[host]\nasn = 65002\n";
 
 /// A file whose only neighbor has these lines; they begin at line 7.
 fn neighbor(lines: &str) -> String {
@@ -319,12 +300,13 @@ fn a_rule_behind_one_that_takes_everything_is_warned_of() {
 #[test]
 fn a_network_has_link_local_gateways_and_all_of_its_subnet() {
     let config = taken(&network("subnet = \"192.168.1.0/24\"\nsubnet6 = \"2001:db8::/64\""));
-    let n = config.network("n").unwrap();
-    assert_eq!((n.encap, n.advertise), (Encap::Routed, Advertise::Endpoints));
+    let n = config.network(&"n".parse().unwrap()).unwrap();
+    assert_eq!((&n.encap, n.advertise), (&Encap::Routed, Advertise::Endpoints));
+    assert_eq!((n.masquerade, n.mtu, n.quarantine), (false, None, 30));
     let (v4, v6) = (n.v4.as_ref().unwrap(), n.v6.as_ref().unwrap());
-    assert_eq!(format!("{} {:?}", v4.gateway, v4.pool), "169.254.1.1 [192.168.1.1-192.168.1.254]");
+    assert_eq!(format!("{} {:?}", v4.gateway.unwrap(), v4.pool), "169.254.1.1 [192.168.1.1-192.168.1.254]");
     assert_eq!(
-        format!("{} {:?}", v6.gateway, v6.pool),
+        format!("{} {:?}", v6.gateway.unwrap(), v6.pool),
         "fe80::1 [2001:db8::1-2001:db8::ffff:ffff:ffff:ffff]"
     );
 }
@@ -347,12 +329,14 @@ fn pools_never_hold_what_is_not_given_out() {
     );
     assert_eq!(pool(&format!("{subnet}pool = [\"192.168.1.255\", \"192.168.1.7\"]")), "[192.168.1.7]");
     assert_eq!(pool("subnet = \"192.168.1.0/31\""), "[192.168.1.0-192.168.1.1]");
+    assert_eq!(pool("subnet = \"192.168.1.7/32\""), "[192.168.1.7]");
     assert_eq!(pool("subnet = \"192.168.1.0/31\"\ngateway = \"192.168.1.0\""), "[192.168.1.1]");
     assert_eq!(pool("subnet = \"10.0.0.0/8\""), "[10.0.0.1-10.255.255.254]");
     assert_eq!(wrong(&network(&format!("{subnet}pool = [\"192.168.1.255\"]"))), [(Kind::BadValue, 6)]);
 
     let pool6 = |lines: &str| format!("{:?}", taken(&network(lines)).networks[0].v6.as_ref().unwrap().pool);
     assert_eq!(pool6("subnet6 = \"2001:db8::/127\""), "[2001:db8::-2001:db8::1]");
+    assert_eq!(pool6("subnet6 = \"2001:db8::7/128\""), "[2001:db8::7]");
     assert_eq!(
         pool6("subnet6 = \"2001:db8::/126\"\ngateway6 = \"2001:db8::2\""),
         "[2001:db8::1, 2001:db8::3]"
@@ -382,26 +366,16 @@ fn the_same_addresses_are_the_same_pool_however_they_are_written() {
 
 #[test]
 fn subnets_have_sensible_lengths_and_no_host_bits() {
-    for good in ["10.0.0.0/8", "192.168.1.2/31"] {
+    for good in ["10.0.0.0/8", "192.168.1.2/31", "192.168.1.3/32"] {
         taken(&network(&format!("subnet = \"{good}\"")));
     }
-    for good in ["2001:db8::/32", "2001:db8::2/127"] {
+    for good in ["2001:db8::/32", "2001:db8::2/127", "2001:db8::1/128"] {
         taken(&network(&format!("subnet6 = \"{good}\"")));
     }
-    for bad in [
-        "10.0.0.0/7",
-        "10.0.0.0/32",
-        "10.0.0.1/24",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "224.0.0.0/8",
-        "0.0.0.0/8",
-    ] {
+    for bad in ["10.0.0.0/7", "10.0.0.1/24", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/8", "0.0.0.0/8"] {
         assert_eq!(wrong(&network(&format!("subnet = \"{bad}\""))), [(Kind::BadValue, 5)], "{bad}");
     }
-    for bad in
-        ["2001::/31", "2001:db8::1/128", "2001:db8::1/64", "fe80::/64", "ff02::/32", "::/96", "::ffff:0:0/96"]
-    {
+    for bad in ["2001::/31", "2001:db8::1/64", "fe80::/64", "ff02::/32", "::/96", "::ffff:0:0/96"] {
         assert_eq!(wrong(&network(&format!("subnet6 = \"{bad}\""))), [(Kind::BadValue, 5)], "{bad}");
     }
 }
@@ -432,7 +406,10 @@ fn every_overlap_inside_a_large_subnet_is_seen() {
 fn an_endpoint_has_defaults_and_fixed_addresses() {
     let config = taken(&endpoint("address = \"192.168.1.3\"\naddress6 = \"2001:db8::3\""));
     let [e] = config.endpoints.as_slice() else { panic!() };
-    assert_eq!((e.name.as_str(), e.network.as_str(), e.interface.as_str()), ("e", "n", "eth0"));
+    assert_eq!(
+        (e.id.to_string(), e.network.to_string(), e.interface.as_str()),
+        ("e".into(), "n".into(), "eth0")
+    );
     assert_eq!(
         (e.netns.as_path(), e.address),
         (Path::new("/run/netns/e"), Some(Ipv4Addr::new(192, 168, 1, 3)))

@@ -92,6 +92,7 @@ fn state(name: &str, index: u32, carrier: bool) -> LinkState {
         up: true,
         carrier,
         alias: None,
+        port: None,
         group: 0,
     }
 }

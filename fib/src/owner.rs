@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{LinkState, NextHopId, Ns, Object, RouteKey};
+use crate::model::{LinkState, NextHopId, Ns, Object, RouteKey, TableRef};
 
 /// The marks by which a daemon finds its own objects again. Two daemons on a host need different ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Owner {
     pub alias_prefix: &'static str,
     /// `IFLA_GROUP` of links that we make: the kernel takes it at creation, an alias only afterwards.
     pub link_group: u32,
+    /// Name of our nftables tables, in every family: what is in them is ours.
+    pub nft_table: &'static str,
 }
 
 impl Owner {
@@ -55,6 +57,9 @@ impl Owner {
     /// `0x7065`, ASCII `pe`: iproute2 and networkd use 0 unless told otherwise.
     pub const LINK_GROUP: u32 = 0x7065;
 
+    /// Name of our nftables tables.
+    pub const NFT_TABLE: &'static str = "petiole";
+
     /// Start of every alias of ours.
     pub const ALIAS_PREFIX: &'static str = "petiole:";
 
@@ -74,8 +79,8 @@ impl Owner {
             || link.alias.as_deref().is_some_and(|a| a.starts_with(self.alias_prefix))
     }
 
-    /// Whether an address or a neighbour entry is ours: by protocol where the kernel keeps one (`IFA_PROTO` since
-    /// 5.18, `NDA_PROTOCOL` since 5.2). Where it says 0, what is on a link of ours is ours, except addresses that the
+    /// Whether an address, a neighbour entry or a forwarding entry is ours: by protocol where the kernel keeps one
+    /// (`IFA_PROTO` since 5.18, `NDA_PROTOCOL` since 5.2; none of forwarding entries). Where it says 0, what is on a link of ours is ours, except addresses that the
     /// kernel itself gives (IPv6 link-local), and what is on a foreign link is not.
     pub fn owns_on_link(&self, object: &Object, protocol: u8, link_is_ours: bool) -> bool {
         if protocol != 0 {
@@ -86,6 +91,11 @@ impl Owner {
             _ => false,
         };
         link_is_ours && !by_kernel
+    }
+
+    /// Whether an nftables table is ours: by its name.
+    pub fn owns_table(&self, table: &TableRef) -> bool {
+        *table.name == *self.nft_table
     }
 
     /// Whether routes of this key are learned ones: in the host's namespace, our table and our metric.
@@ -116,6 +126,7 @@ impl Default for Owner {
             next_hop_ids: Self::NEXT_HOP_IDS,
             alias_prefix: Self::ALIAS_PREFIX,
             link_group: Self::LINK_GROUP,
+            nft_table: Self::NFT_TABLE,
         }
     }
 }

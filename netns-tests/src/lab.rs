@@ -369,7 +369,7 @@ impl Holder {
 }
 
 /// The `lab` program: this one, or the one beside this test.
-fn program() -> Result<PathBuf, LabError> {
+pub(crate) fn program() -> Result<PathBuf, LabError> {
     if let Some(program) = env::var_os("LAB_BIN") {
         return Ok(program.into());
     }

@@ -23,14 +23,16 @@
 //! | [`holder`] | the processes that hold the namespaces, how a node is furnished |
 //! | [`Lab`], [`Node`], [`Container`], [`Place`] | the running lab, and commands in it |
 //! | [`speaker`] | how FRR, BIRD, GoBGP and petiole are started and asked |
-//! | [`Kernel`], [`Ping`], [`Process`] | what can be seen: kernel tables, echo, captures and monitors |
-//! | [`requirement`] | what the machine must have |
+//! | [`Kernel`], [`Snapshot`], [`Ping`], [`Talk`], [`Process`] | what can be seen: kernel tables, echo, conversations, captures |
+//! | [`requirement`] | what the machine must have, and which kernel |
+//! | `guest` | how a test runs under another kernel |
 //!
 //! The daemon's internals are unknown here: tests see what a user, a leaf and the kernel see.
 
 mod cable;
 mod dump;
 mod error;
+mod guest;
 pub mod holder;
 mod kernel;
 mod lab;
@@ -39,8 +41,10 @@ mod ping;
 mod place;
 mod process;
 pub mod requirement;
+mod snapshot;
 pub mod speaker;
 mod sys;
+mod talk;
 pub mod topology;
 mod wait;
 
@@ -49,10 +53,12 @@ pub use error::LabError;
 pub use kernel::{Kernel, KernelRoute, Monitor, Via};
 pub use lab::{Builder, Lab};
 pub use node::{Container, Node};
-pub use ping::Ping;
+pub use ping::{Fit, Ping};
 pub use place::{Output, Place};
 pub use process::{Line, Process};
 pub use requirement::{Requirement, skip};
+pub use snapshot::Snapshot;
 pub use sys::interrupts_are_the_childs;
+pub use talk::{Protocol, Talk};
 pub use topology::{Port, Topology};
 pub use wait::{holds, wait_until};

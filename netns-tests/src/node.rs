@@ -10,6 +10,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
@@ -155,25 +156,33 @@ impl<'a> Node<'a> {
 
     /// Sends `signal` to the processes and waits until they have ended.
     pub fn end(&self, processes: &[Pid], signal: Signal) -> Result<(), LabError> {
-        let patience = scaled(Duration::from_secs(20));
         for &pid in processes {
-            let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-            let gone = pidfd_send_signal(&pidfd, signal).and_then(|()| {
-                poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Timespec::try_from(patience).ok().as_ref())
-            });
-            match gone {
-                Err(rustix::io::Errno::SRCH) => {}
+            let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| pidfd_send_signal(fd, signal));
+            match sent {
+                // It has ended by itself.
+                Ok(()) | Err(Errno::SRCH) => {}
                 Err(e) => {
                     return Err(LabError::system(format!("{}: signal to {pid:?}", self.label()))(e.into()));
                 }
-                Ok(0) => {
-                    return Err(LabError::Timeout {
-                        what: format!("end of process {pid:?} in {}", self.label()),
-                        waited: patience,
-                        last: format!("it still runs, after {signal:?}"),
-                    });
-                }
-                Ok(_) => {}
+            }
+            self.ended(&[pid])?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the processes have ended.
+    pub fn ended(&self, processes: &[Pid]) -> Result<(), LabError> {
+        let patience = scaled(Duration::from_secs(20));
+        for &pid in processes {
+            let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+            let timeout = Timespec::try_from(patience).ok();
+            let ready = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], timeout.as_ref());
+            if ready.map_err(|e| LabError::system(format!("{}: {pid:?}", self.label()))(e.into()))? == 0 {
+                return Err(LabError::Timeout {
+                    what: format!("end of process {pid:?} in {}", self.label()),
+                    waited: patience,
+                    last: "it still runs".to_owned(),
+                });
             }
         }
         Ok(())

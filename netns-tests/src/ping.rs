@@ -1,6 +1,6 @@
 //! What `ping` found out.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// The result of a series of echo requests.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,41 @@ pub struct Ping {
     pub ttl: Option<u8>,
     /// Mean round trip.
     pub mean: Option<Duration>,
+}
+
+/// What became of one packet that must not be fragmented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It arrived, and so did the answer, which is as large.
+    Passed,
+    /// Somebody said that it is too large.
+    TooBig {
+        /// The largest that fits, in bytes of IP.
+        mtu: u32,
+        /// The router that said so; `None`: the sender's own kernel.
+        by: Option<IpAddr>,
+    },
+    /// Nothing was heard of it.
+    Lost,
+}
+
+impl Fit {
+    /// Reads the output of iputils' `ping -M do -c 1`.
+    pub(crate) fn parse(text: &str) -> Self {
+        if Ping::parse(text).is_some_and(|ping| ping.is_complete()) {
+            return Self::Passed;
+        }
+        // ping: local error: message too long, mtu: 1450
+        // From 60.1.1.3 icmp_seq=1 Frag needed and DF set (mtu = 1450)
+        // From 2001:db8:60::3 icmp_seq=1 Packet too big: mtu=1450
+        let said = text.lines().find_map(|line| {
+            let rest = line.split("mtu").nth(1)?.trim_start_matches([' ', '=', ':']);
+            let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+            let from = line.strip_prefix("From ").and_then(|rest| rest.split_whitespace().next());
+            Some(Self::TooBig { mtu: digits.parse().ok()?, by: from.and_then(|from| from.parse().ok()) })
+        });
+        said.unwrap_or(Self::Lost)
+    }
 }
 
 impl Ping {
@@ -65,6 +100,20 @@ mod tests {
         let ping = Ping::parse(text).unwrap();
         assert_eq!(ping, Ping { sent: 2, received: 2, ttl: Some(60), mean: Some(Duration::from_micros(50)) });
         assert!(ping.is_complete());
+    }
+
+    #[test]
+    fn a_packet_that_does_not_fit_is_refused_by_somebody() {
+        let local = "PING 10.1.2.2 (10.1.2.2) 1423(1451) bytes of data.\nping: local error: message too long, mtu=1450\n";
+        assert_eq!(Fit::parse(local), Fit::TooBig { mtu: 1450, by: None });
+        let router = "From 60.1.1.3 icmp_seq=1 Frag needed and DF set (mtu = 1450)\n";
+        let by = "60.1.1.3".parse().ok();
+        assert_eq!(Fit::parse(router), Fit::TooBig { mtu: 1450, by });
+        let router = "From 2001:db8:60::3 icmp_seq=1 Packet too big: mtu=1450\n";
+        let by = "2001:db8:60::3".parse().ok();
+        assert_eq!(Fit::parse(router), Fit::TooBig { mtu: 1450, by });
+        let nobody = "1 packets transmitted, 0 received, 100% packet loss, time 0ms\n";
+        assert_eq!(Fit::parse(nobody), Fit::Lost);
     }
 
     #[test]

@@ -14,7 +14,13 @@ use rustix::{
 };
 use serde_json::Value;
 
-use crate::{LabError, Process, ping::Ping, sys::Namespaces, topology::split, wait::scaled};
+use crate::{
+    LabError, Process,
+    ping::{Fit, Ping},
+    sys::Namespaces,
+    topology::split,
+    wait::scaled,
+};
 
 /// How long a command may take before it is killed.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -129,6 +135,14 @@ pub trait Place {
             problem: "no statistics".to_owned(),
             output: format!("{}{}", output.stdout, output.stderr),
         })
+    }
+
+    /// Sends one echo request of `size` bytes of IP that nobody may fragment.
+    fn fits(&self, to: IpAddr, size: u32) -> Result<Fit, LabError> {
+        let headers = if to.is_ipv4() { 20 + 8 } else { 40 + 8 };
+        let payload = size.saturating_sub(headers);
+        let output = self.output(&format!("ping -n -M do -W 1 -c 1 -s {payload} {to}"))?;
+        Ok(Fit::parse(&format!("{}{}", output.stderr, output.stdout)))
     }
 
     /// Starts `tcpdump` on an interface, and returns when it captures. One line per packet.

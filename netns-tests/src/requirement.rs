@@ -6,9 +6,13 @@ use std::{
     fmt::Write as _,
     io::Write as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
-use crate::topology::{Role, Topology};
+use crate::{
+    guest,
+    topology::{Role, Topology},
+};
 
 /// Something that a test cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub enum Requirement {
     Tcpdump,
     /// The daemon of this project, built.
     Petiole,
+    /// A kernel with 802.1Q.
+    Vlan,
 }
 
 impl Requirement {
@@ -40,22 +46,48 @@ impl Requirement {
             Self::Nft => program("nft"),
             Self::Tcpdump => program("tcpdump"),
             Self::Petiole => petiole().map(drop),
+            Self::Vlan => kernel(
+                "802.1Q",
+                "ip link add port0 type veth peer name port1 && ip link add link port0 name port0.2 type vlan id 2",
+            ),
         }
+    }
+
+    /// Whether another kernel on the same machine can have it.
+    fn is_of_the_kernel(self) -> bool {
+        matches!(self, Self::Vlan)
     }
 }
 
-/// Whether a test has to be skipped because one of `requirements` is missing. If so, this says it on standard error, past
-/// the harness that hides the output of tests that pass. With `LAB_REQUIRE_ALL` in the environment, a missing
-/// requirement is a failure: for machines that are meant to have everything.
+/// Whether there is nothing left to do for the test called `test`, because one of `requirements` is missing: it has been
+/// skipped, or, where only the running kernel lacks something, it has been run from its beginning to its end under
+/// another kernel. Either is said on standard error, past the harness that hides the output of tests that pass. With
+/// `LAB_REQUIRE_ALL` in the environment, a missing requirement is a failure: for machines that are meant to have
+/// everything.
 ///
 /// # Panics
-/// As said.
+/// As said, and when the test failed under the other kernel.
 pub fn skip(test: &str, requirements: &[Requirement]) -> bool {
-    let missing: Vec<String> = requirements.iter().filter_map(|r| r.check().err()).collect();
-    if missing.is_empty() {
-        return false;
+    let missing = |of_the_kernel: bool| {
+        let these = requirements.iter().filter(move |r| r.is_of_the_kernel() == of_the_kernel);
+        these.filter_map(|r| r.check().err()).collect::<Vec<_>>()
+    };
+    let mut why = missing(false);
+    if why.is_empty() {
+        let lacking = missing(true).join("; ");
+        if lacking.is_empty() {
+            return false;
+        }
+        if guest::inside() {
+            why.push(lacking);
+        } else {
+            match guest::run(test, &lacking) {
+                Ok(()) => return true,
+                Err(error) => why.push(format!("{lacking}; {error}")),
+            }
+        }
     }
-    let why = missing.join("; ");
+    let why = why.join("; ");
     assert!(env::var_os("LAB_REQUIRE_ALL").is_none(), "{test} cannot run: {why}");
     let mut line = String::new();
     let _ = writeln!(line, "{test}: skipped: {why}");
@@ -100,6 +132,21 @@ pub(crate) fn programs_of(topology: &Topology) -> Result<(), String> {
         requirement.check().map_err(|why| format!("node {}: {why}", node.name))?;
     }
     Ok(())
+}
+
+/// Whether the kernel does what `script` asks of it in a network namespace of its own.
+fn kernel(feature: &str, script: &str) -> Result<(), String> {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--net", "sh", "-c", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(format!("this kernel has no {feature}")),
+        Err(error) => Err(format!("unshare: {error}")),
+    }
 }
 
 fn program(name: &str) -> Result<(), String> {

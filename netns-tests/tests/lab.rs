@@ -16,7 +16,7 @@ use std::{
 use common::{CONTIV_FRR, FRR_LAB, ROOT, lab_program, parse, topology};
 use petiole_netns_tests::{
     Container, Kernel, Lab, LabError, Place,
-    Requirement::{Nft, Root, Tcpdump},
+    Requirement::{Nft, Root, Tcpdump, Vlan},
     Topology, holds, skip, wait_until,
 };
 
@@ -46,7 +46,7 @@ fn plain() -> Topology {
 
 #[test]
 fn every_topology_of_the_repository_is_accepted() {
-    for name in ["contiv-l3", "two-leaf-ecmp"] {
+    for name in ["contiv-l3", "two-leaf-ecmp", "vxlan-two-hosts", "vlan-trunk", "tenants"] {
         let topology = Topology::load(&topology(name)).unwrap();
         assert_eq!(topology.name, name);
         assert!(!topology.links.is_empty());
@@ -260,6 +260,24 @@ fn two_labs_of_the_same_topology_run_side_by_side() -> Result<(), LabError> {
     first.down()?;
     assert!(second.node("b").ping("192.0.2.1".parse().unwrap(), 3)?.is_complete());
     second.down()
+}
+
+#[test]
+fn a_kernel_with_vlans_is_there_for_a_test_that_needs_one() -> Result<(), LabError> {
+    if skip("a_kernel_with_vlans_is_there_for_a_test_that_needs_one", &[Root, Tcpdump, Vlan]) {
+        return Ok(());
+    }
+    let lab = Lab::of(plain()).up()?;
+    let (a, b) = (lab.node("a"), lab.node("b"));
+    for (node, address) in [(a, "198.51.100.1/24"), (b, "198.51.100.2/24")] {
+        node.run("ip link add link eth1 name eth1.112 type vlan id 112")?;
+        node.run(&format!("ip address add {address} dev eth1.112"))?;
+        node.run("ip link set eth1.112 up")?;
+    }
+    let capture = b.capture("eth1", "vlan 112 and icmp")?;
+    assert!(a.ping("198.51.100.2".parse().unwrap(), 3)?.is_complete());
+    capture.wait_for_line(SHORT, |line| line.contains("vlan 112, p 0"))?;
+    lab.down()
 }
 
 #[test]

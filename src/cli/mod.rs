@@ -2,6 +2,7 @@
 //!
 //! Must not know the core: all but `run` and `check` only talk to the control socket.
 
+mod endpoint;
 mod show;
 mod table;
 
@@ -52,6 +53,15 @@ enum Command {
     },
     /// Apply the config file again, whole or not at all.
     Reload,
+    /// Containers by hand.
+    #[command(subcommand)]
+    Endpoint(endpoint::Command),
+    /// End the daemon. What it installed stays in the kernel, and traffic goes on, unless told otherwise.
+    Stop {
+        /// Take everything of the daemon's own out of the kernel first: links, addresses, routes, rules.
+        #[arg(long)]
+        flush: bool,
+    },
     /// Show what the daemon knows.
     Show {
         /// What to show.
@@ -81,6 +91,8 @@ enum What {
     Endpoints,
     /// The networks.
     Networks,
+    /// The other hosts of VXLAN networks.
+    Vteps,
     /// The running configuration, with all defaults.
     Config,
 }
@@ -92,6 +104,8 @@ impl Cli {
             Command::Run { config } => crate::daemon::run(&config).map_err(|e| e.to_string()),
             Command::Check { config, json } => return check(&config, json),
             Command::Reload => request(&self.socket, &Request::Reload),
+            Command::Endpoint(command) => endpoint::run(&self.socket, command),
+            Command::Stop { flush } => request(&self.socket, &Request::Stop { flush }),
             Command::Show { what, neighbor, json } => {
                 let neighbor = neighbor.unwrap_or_default();
                 let wanted = match what {
@@ -102,6 +116,7 @@ impl Cli {
                     What::Fib => Show::Fib,
                     What::Endpoints => Show::Endpoints,
                     What::Networks => Show::Networks,
+                    What::Vteps => Show::Vteps,
                     What::Config => Show::Config,
                 };
                 show::show(&self.socket, wanted, json)

@@ -7,7 +7,7 @@ use std::{
 
 use crate::control::{
     Request, Show, VERSION, client,
-    rows::{Endpoint, FibObject, Neighbor, Network, Path as RoutePath, Route, Rows},
+    rows::{Endpoint, FibObject, Neighbor, Network, Path as RoutePath, Route, Rows, Vtep},
 };
 
 use super::table::{Table, duration, or_dash};
@@ -54,6 +54,7 @@ impl Json {
             Show::Fib => "fib",
             Show::Endpoints => "endpoints",
             Show::Networks => "networks",
+            Show::Vteps => "vteps",
             Show::Config => "config",
         };
         Self { name, started: false, object: matches!(show, Show::Config) }
@@ -88,6 +89,7 @@ impl Printer for Json {
             Rows::Fib(r) => self.rows(out, &r),
             Rows::Endpoints(r) => self.rows(out, &r),
             Rows::Networks(r) => self.rows(out, &r),
+            Rows::Vteps(r) => self.rows(out, &r),
             Rows::Config(value) => {
                 self.begin(out)?;
                 self.started = true;
@@ -148,9 +150,22 @@ impl Tables {
                 "netns",
                 "error",
             ],
-            Show::Networks => {
-                &["network", "encap", "subnet", "gateway", "advertise", "pool", "used", "endpoints", "mtu"]
-            }
+            Show::Networks => &[
+                "network",
+                "encap",
+                "tag",
+                "device",
+                "subnet",
+                "gateway",
+                "advertise",
+                "pool",
+                "used",
+                "endpoints",
+                "mtu",
+                "state",
+                "error",
+            ],
+            Show::Vteps => &["network", "vni", "device", "local", "remote", "port", "state"],
             Show::Config => &[],
         };
         Self { table: Table::new(header), waiting: Vec::new() }
@@ -168,6 +183,7 @@ impl Printer for Tables {
             Rows::Fib(r) => r.iter().map(fib).collect(),
             Rows::Endpoints(r) => r.iter().map(endpoint).collect(),
             Rows::Networks(r) => r.iter().map(network).collect(),
+            Rows::Vteps(r) => r.iter().map(vtep).collect(),
             Rows::Config(value) => {
                 serde_json::to_writer_pretty(&mut *out, value)?;
                 return writeln!(out);
@@ -264,6 +280,8 @@ fn network(n: &Network) -> Vec<String> {
     vec![
         n.name.clone(),
         n.encap.clone(),
+        or_dash(n.tag),
+        or_dash(n.device.clone()),
         text(&subnets),
         text(&gateways),
         n.advertise.clone(),
@@ -271,5 +289,19 @@ fn network(n: &Network) -> Vec<String> {
         n.pool_used.to_string(),
         n.endpoints.to_string(),
         or_dash(n.mtu),
+        n.state.clone(),
+        n.error.clone().unwrap_or_default(),
+    ]
+}
+
+fn vtep(v: &Vtep) -> Vec<String> {
+    vec![
+        v.network.clone(),
+        v.vni.to_string(),
+        v.device.clone(),
+        v.local.to_string(),
+        v.remote.to_string(),
+        v.port.to_string(),
+        v.state.clone(),
     ]
 }

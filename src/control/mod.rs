@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod rows;
 pub(crate) mod server;
 
+use petiole_config::{EndpointRequest, model::ScopedName};
 use serde::{Deserialize, Serialize};
 
 use rows::Rows;
@@ -23,6 +24,18 @@ pub(crate) enum Request {
     Reload,
     /// Show something.
     Show(Show),
+    /// Add an endpoint; answered by its row when it stands.
+    EndpointAdd(EndpointRequest),
+    /// Remove an endpoint that was added so; answered when nothing of it is left.
+    EndpointDel {
+        /// `NAME`, or `TENANT/NAME`.
+        name: ScopedName,
+    },
+    /// End the daemon.
+    Stop {
+        /// Take everything that is its own out of the kernel first.
+        flush: bool,
+    },
 }
 
 /// What can be shown.
@@ -49,6 +62,8 @@ pub(crate) enum Show {
     Endpoints,
     /// The networks.
     Networks,
+    /// The other hosts of VXLAN networks.
+    Vteps,
     /// The running configuration, with defaults.
     Config,
 }

@@ -23,6 +23,8 @@ pub(crate) enum Rows {
     Endpoints(Vec<Endpoint>),
     /// `show networks`
     Networks(Vec<Network>),
+    /// `show vteps`
+    Vteps(Vec<Vtep>),
     /// `show config`
     Config(serde_json::Value),
 }
@@ -135,8 +137,14 @@ pub(crate) struct FibObject {
 /// A container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Endpoint {
+    /// `NAME`, or `TENANT/NAME` outside the tenant `default`.
     pub(crate) name: String,
     pub(crate) network: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
+    /// `file`, or `request`: added at run time.
+    #[serde(default)]
+    pub(crate) origin: String,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) mac: String,
     pub(crate) netns: String,
@@ -145,6 +153,9 @@ pub(crate) struct Endpoint {
     /// The interface on the host.
     pub(crate) host_interface: String,
     pub(crate) mtu: Option<u32>,
+    /// Ports of the host that lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) publish: Vec<String>,
     /// `waiting` (no namespace), `attaching`, `attached`, `failed`, `detaching`.
     pub(crate) state: String,
     /// Whether its addresses are announced.
@@ -157,15 +168,55 @@ pub(crate) struct Endpoint {
 /// A network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Network {
+    /// `NAME`, or `TENANT/NAME` outside the tenant `default`.
     pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) tenant: String,
+    /// `routed`, `vlan`, `vxlan`.
     pub(crate) encap: String,
+    /// VLAN tag, or VNI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tag: Option<u32>,
+    /// The bridge of a bridged network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bridge: Option<String>,
+    /// The VLAN or VXLAN device that is the bridge's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<String>,
     pub(crate) subnets: Vec<IpNet>,
     pub(crate) gateways: Vec<IpAddr>,
     pub(crate) advertise: String,
+    #[serde(default)]
+    pub(crate) masquerade: bool,
     /// This host's share, in addresses.
     pub(crate) pool_size: u64,
     /// Of these, in use.
     pub(crate) pool_used: u64,
+    /// Of the others, given back too short a time ago to be used again.
+    #[serde(default)]
+    pub(crate) pool_quarantined: u64,
     pub(crate) endpoints: u64,
+    /// The largest packet of its containers.
     pub(crate) mtu: Option<u32>,
+    /// `up`, `pending` (its links are being made), `failed`.
+    #[serde(default)]
+    pub(crate) state: String,
+    /// What holds it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// Another host of a VXLAN network: where frames for everybody, and for nobody known, are sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Vtep {
+    pub(crate) network: String,
+    pub(crate) vni: u32,
+    /// The VXLAN device.
+    pub(crate) device: String,
+    pub(crate) local: IpAddr,
+    pub(crate) remote: IpAddr,
+    /// UDP port.
+    pub(crate) port: u16,
+    /// `installed` or `pending`.
+    pub(crate) state: String,
 }

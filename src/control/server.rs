@@ -3,7 +3,7 @@
 //! Must not know what a request means: it asks the core's loop for one part of the answer after the other, so
 //! that a table of a million rows is neither held in memory nor blocks the loop.
 
-use std::{io, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{io, os::unix::fs::PermissionsExt, path::Path, rc::Rc, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -11,8 +11,13 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+use petiole_config::model::Publish;
+
 use super::{Reply, Request};
-use crate::{core::show::Cursor, io::Event};
+use crate::{
+    core::{NamespaceId, show::Cursor},
+    io::{Event, netns, ports},
+};
 
 /// A longer request is none of ours.
 const REQUEST_MAX: u64 = 64 * 1024;
@@ -26,9 +31,19 @@ pub(crate) struct Part {
     pub(crate) next: Option<Cursor>,
 }
 
+/// What had to be looked up for a request, outside the core's loop.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    /// The namespace at the path that the request names.
+    pub(crate) namespace: Option<NamespaceId>,
+    /// A port that the request wants and somebody else has, in words.
+    pub(crate) port_taken: Option<String>,
+}
+
 /// A request on its way to the core's loop.
 pub(crate) struct Asked {
     pub(crate) request: Request,
+    pub(crate) facts: Facts,
     pub(crate) cursor: Cursor,
     pub(crate) answer: oneshot::Sender<Part>,
 }
@@ -82,13 +97,14 @@ fn group_id(name: &str) -> Option<u32> {
     })
 }
 
-/// Accepts for ever.
-pub(crate) async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
+/// Accepts for ever. A clone of `busy` lives as long as a client waits for the rest of its answer.
+pub(crate) async fn serve(listener: UnixListener, events: mpsc::Sender<Event>, busy: Rc<()>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let events = events.clone();
+                let (events, busy) = (events.clone(), Rc::clone(&busy));
                 tokio::task::spawn_local(async move {
+                    let _busy = busy;
                     // A client that goes away in the middle is its own affair.
                     let _ = answer(stream, events).await;
                 });
@@ -109,10 +125,12 @@ async fn answer(stream: UnixStream, events: mpsc::Sender<Event>) -> io::Result<(
         Ok(request) => request,
         Err(e) => return write(&mut stream, &Reply::Error(format!("request not understood: {e}"))).await,
     };
+    let looked_up = request.clone();
+    let facts = tokio::task::spawn_blocking(move || look_up(&looked_up)).await.unwrap_or_default();
     let mut cursor = Cursor::default();
     loop {
         let (answer, part) = oneshot::channel();
-        let asked = Asked { request: request.clone(), cursor, answer };
+        let asked = Asked { request: request.clone(), facts: facts.clone(), cursor, answer };
         if events.send(Event::Asked(asked)).await.is_err() {
             break;
         }
@@ -127,6 +145,18 @@ async fn answer(stream: UnixStream, events: mpsc::Sender<Event>) -> io::Result<(
         cursor = next;
     }
     write(&mut stream, &Reply::Error("the daemon is stopping".into())).await
+}
+
+/// Looks files up that a request names: what may take time.
+fn look_up(request: &Request) -> Facts {
+    let Request::EndpointAdd(request) = request else { return Facts::default() };
+    let published = request.publish.iter().filter_map(|text| text.parse::<Publish>().ok());
+    Facts {
+        namespace: netns::identify(Path::new(&request.netns)),
+        port_taken: published
+            .into_iter()
+            .find_map(|p| ports::taken(p.protocol, p.address, p.host.first()..=p.host.last())),
+    }
 }
 
 async fn write(stream: &mut BufReader<UnixStream>, reply: &Reply) -> io::Result<()> {

@@ -7,7 +7,9 @@ use std::{
 
 use petiole_bgp::speaker::State as Session;
 
-use super::{Core, endpoints::State};
+use petiole_fib::model::{Key, Ns};
+
+use super::{Core, endpoints::State, objects};
 
 /// A text under construction.
 #[derive(Default)]
@@ -50,7 +52,44 @@ impl Core {
         t.sample("endpoints", &[("state", "waiting")], count(|s| matches!(s, State::Waiting)));
         t.sample("endpoints", &[("state", "attaching")], count(|s| matches!(s, State::Attaching(_))));
         t.sample("endpoints", &[("state", "attached")], count(|s| matches!(s, State::Attached(_))));
+        self.network_metrics(&mut t, now);
         t.0
+    }
+
+    fn network_metrics(&self, t: &mut Text, now: Instant) {
+        let networks: Vec<_> = self
+            .config
+            .networks
+            .iter()
+            .map(|n| (n, n.id.name.to_string(), n.id.tenant.to_string()))
+            .collect();
+        let usages: Vec<_> =
+            networks.iter().map(|(n, ..)| self.endpoints.ipam.usage(n, self.unix(now))).collect();
+        t.metric("network_addresses", "gauge", "Addresses of this host's share of a network.");
+        for ((_, name, tenant), usage) in networks.iter().zip(&usages) {
+            let states = [("used", usage.used), ("quarantined", usage.quarantined), ("total", usage.size)];
+            for (state, value) in states {
+                let labels = [("network", &**name), ("tenant", tenant), ("state", state)];
+                t.sample("network_addresses", &labels, value);
+            }
+        }
+        t.metric("network_up", "gauge", "1 while the links of a network stand as they should.");
+        for (n, name, tenant) in &networks {
+            let up = objects::network_links(n).all(|link| self.fib.settled(&Key::Link(Ns::HOST, link)));
+            t.sample("network_up", &[("network", name), ("tenant", tenant)], u8::from(up));
+        }
+        t.single(
+            "duplicate_addresses",
+            "gauge",
+            "Addresses of containers that another host announces too.",
+            self.duplicates.alarms.len(),
+        );
+        t.single(
+            "duplicate_addresses_total",
+            "counter",
+            "Such addresses found since the start.",
+            self.duplicates.total,
+        );
     }
 
     fn session_metrics(&self, t: &mut Text) {

@@ -4,9 +4,11 @@
 //! objects, and withdrawn before they are taken away (rule 11). Must not know I/O: events come in by method calls
 //! with the time as an argument, effects come out of [`Core::poll_effect`].
 
-mod addresses;
+mod elsewhere;
 mod endpoints;
+pub(crate) mod ipam;
 mod metrics;
+mod networks;
 mod objects;
 mod sessions;
 pub(crate) mod show;
@@ -24,7 +26,10 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use petiole_bgp::{
     rib::{FibNextHop, NextHops, PeerId},
-    speaker::{self, Action, ConnId, Impact, PeerEvent, PeerEventKind, Refusal, Secret, Speaker, Transport},
+    speaker::{
+        self, Action, ConnId, Impact, Origination, PeerEvent, PeerEventKind, Refusal, Secret, Speaker,
+        Transport,
+    },
     wire::Family,
 };
 use petiole_config::HostConfig;
@@ -37,8 +42,12 @@ use petiole_fib::{
     plan::{Fib, Notice, Scope},
 };
 
+use elsewhere::Duplicates;
 use endpoints::Endpoints;
-pub(crate) use endpoints::NamespaceId;
+pub(crate) use endpoints::{NamespaceId, Ticket};
+use networks::Networks;
+
+use crate::{control::Reply, io::journal::Write};
 
 /// Operations handed to the kernel thread at once.
 const BATCH: usize = 2048;
@@ -51,6 +60,9 @@ const ROUTES_WAITING: usize = 2 * BATCHES * BATCH;
 
 /// How long sessions wait at the start for the uplinks' addresses: dialling without one would only fail.
 const START_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a stop that takes everything away may take.
+const CLEAR_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long routes of an earlier run are kept for a fabric that does not come back (rule 5).
 const SWEEP_AFTER: Duration = Duration::from_mins(1);
@@ -66,8 +78,16 @@ pub(crate) enum Effect {
     Writable { conn: ConnId },
     /// For the kernel thread.
     Kernel(Command),
-    /// Watch exactly these namespace files.
-    WatchNamespaces(BTreeSet<PathBuf>),
+    /// From now on tell of the namespace at this path, and first what is there now.
+    Watch(PathBuf),
+    /// The path is of no interest any more.
+    Unwatch(PathBuf),
+    /// Say once more what is at this watched path.
+    Look(PathBuf),
+    /// For the journal.
+    Persist { seq: u64, writes: Vec<Write> },
+    /// For somebody who waits.
+    Answer { ticket: Ticket, reply: Reply },
     /// The peers' TCP-MD5 keys, for the listening sockets.
     Keys(BTreeMap<IpAddr, Secret>),
     /// The kernel is known, the sessions are started.
@@ -86,7 +106,11 @@ pub(crate) struct Core {
     /// Families of sessions whose peer has not sent all its routes yet.
     unfinished: BTreeSet<(PeerId, Family)>,
     fib: Fib,
+    networks: Networks,
     endpoints: Endpoints,
+    duplicates: Duplicates,
+    /// The attributes of what this host announces.
+    origination: Origination,
     /// The host's links by name, as the kernel shows them.
     links: HashMap<IfName, LinkState>,
     /// Dumps of the host's namespace that have not come in since the start.
@@ -111,15 +135,19 @@ pub(crate) struct Core {
     /// Sessions start when the uplinks have their addresses, and at the latest then.
     start_at: Option<Instant>,
     sweep_at: Option<Instant>,
-    /// On the way out: the kernel is left as it is.
+    /// On the way out.
     stopping: bool,
+    /// On the way out everything of ours goes from the kernel, at the latest then.
+    clearing: Option<Instant>,
     effects: VecDeque<Effect>,
     started: Instant,
+    /// The same as unix seconds. The clock is not asked again: it may be set meanwhile.
+    started_unix: u64,
 }
 
 impl Core {
-    /// A core that knows nothing of the kernel yet; sessions start when it does.
-    pub(crate) fn new(config: HostConfig, host_name: String, seed: u64, now: Instant) -> Self {
+    /// A core that knows nothing of the kernel yet; sessions start when it does. `unix`: now, in unix seconds.
+    pub(crate) fn new(config: HostConfig, host_name: String, seed: u64, now: Instant, unix: u64) -> Self {
         // Without peers until the kernel is known: the router id and the next hops may come from there.
         let mut nobody = sessions::speaker(&config, Ipv4Addr::LOCALHOST, &host_name, &[]);
         nobody.peers.clear();
@@ -129,7 +157,10 @@ impl Core {
             silent: BTreeSet::new(),
             unfinished: BTreeSet::new(),
             fib: Fib::new(Owner::default()),
+            networks: Networks::default(),
             endpoints: Endpoints::default(),
+            duplicates: Duplicates::default(),
+            origination: elsewhere::origination(config.host.asn, Ipv4Addr::LOCALHOST),
             links: HashMap::new(),
             unread: [
                 Concern::Links,
@@ -137,6 +168,8 @@ impl Core {
                 Concern::Neighbours,
                 Concern::NextHops,
                 Concern::Routes,
+                Concern::Fdb,
+                Concern::Nft,
             ]
             .into(),
             own_addresses: BTreeMap::new(),
@@ -153,8 +186,10 @@ impl Core {
             start_at: None,
             sweep_at: Some(now + SWEEP_AFTER),
             stopping: false,
+            clearing: None,
             effects: VecDeque::new(),
             started: now,
+            started_unix: unix,
             config,
             host_name,
         };
@@ -165,6 +200,10 @@ impl Core {
     /// The BGP half, for the bytes of its connections.
     pub(crate) fn speaker(&mut self) -> &mut Speaker {
         &mut self.speaker
+    }
+
+    fn unix(&self, now: Instant) -> u64 {
+        self.started_unix + now.saturating_duration_since(self.started).as_secs()
     }
 
     /// The next thing to do, if there is any.
@@ -183,6 +222,8 @@ impl Core {
             self.sweep_at,
             self.start_at,
             self.endpoints.next_timeout(),
+            self.duplicates.next,
+            self.clearing,
         ]
         .into_iter()
         .flatten()
@@ -198,6 +239,11 @@ impl Core {
             self.sweep_learned();
         }
         self.finish_detaching(now);
+        self.expire_requests(now);
+        if self.watch_duplicates(now) {
+            // An address may have left its quarantine, or the fabric.
+            self.retry_unassigned(now);
+        }
     }
 
     /// A slice of background work. Returns whether more is left.
@@ -205,10 +251,37 @@ impl Core {
         self.speaker.work()
     }
 
-    /// Ends all sessions with a word to the peers. The kernel's state stays (rule 9).
-    pub(crate) fn stop(&mut self, now: Instant) {
+    /// Ends all sessions with a word to the peers. The kernel's state stays (rule 9), unless everything that is ours
+    /// is to be cleared away.
+    pub(crate) fn stop(&mut self, clear: bool, now: Instant) {
         self.stopping = true;
         self.speaker.stop("", now);
+        if clear {
+            self.clearing = Some(now + CLEAR_WITHIN);
+            let wanted: Vec<Key> = self.fib.objects().map(|(object, _)| object.key()).collect();
+            for key in &wanted {
+                self.fib.unwant(key);
+            }
+            let mut at = Some(0);
+            while let Some(cursor) = at {
+                let (routes, next) = self.fib.routes(cursor, BATCH);
+                for route in routes {
+                    self.fib.unwant_route(route.prefix);
+                }
+                at = next;
+            }
+            self.fib.sweep(Scope::Learned);
+            self.fib.sweep(Scope::Local);
+        }
+    }
+
+    /// Whether nothing is left to do before the daemon ends.
+    pub(crate) fn stopped(&self, now: Instant) -> bool {
+        let cleared = match self.clearing {
+            None => true,
+            Some(deadline) => (self.batches == 0 && self.fib.idle()) || deadline <= now,
+        };
+        self.stopping && cleared
     }
 
     /// Lets everything that waits for something else take its next step.
@@ -217,14 +290,17 @@ impl Core {
         while let Some(action) = self.speaker.poll_action() {
             self.act(action);
         }
-        if self.stopping {
+        self.persist_releases();
+        if self.stopping && self.clearing.is_none() {
             return;
         }
-        if std::mem::take(&mut self.watched_changed) {
-            let watched = self.watched.iter().copied().collect();
-            self.effects.push_back(Effect::Kernel(Command::Resolve(watched)));
+        if !self.stopping {
+            if std::mem::take(&mut self.watched_changed) {
+                let watched = self.watched.iter().copied().collect();
+                self.effects.push_back(Effect::Kernel(Command::Resolve(watched)));
+            }
+            self.install_routes();
         }
-        self.install_routes();
         let requests = self.fib.take_requests();
         self.effects.extend(requests.into_iter().map(Effect::Kernel));
         while self.batches < BATCHES {
@@ -235,6 +311,10 @@ impl Core {
             self.batches += 1;
             self.batch += 1;
             self.effects.push_back(Effect::Kernel(Command::Apply { batch: self.batch, ops }));
+        }
+        for notice in self.fib.take_notices() {
+            self.moved = true;
+            self.notice(notice, now);
         }
     }
 
@@ -274,11 +354,6 @@ impl Core {
             }
             Action::Close { conn, farewell } => self.effects.push_back(Effect::Close { conn, farewell }),
             Action::Writable { conn } => self.effects.push_back(Effect::Writable { conn }),
-            Action::Watch(address)
-                if {
-                    tracing::debug!(%address, "WATCH");
-                    false
-                } => {}
             Action::Watch(address) => self.watched_changed |= self.watched.insert(address),
             Action::Unwatch(address) => {
                 self.watched_changed |= self.watched.remove(&address);
@@ -392,7 +467,6 @@ impl Core {
     /// The kernel thread has something to say.
     pub(crate) fn kernel(&mut self, event: KernelEvent, now: Instant) {
         if let KernelEvent::Resolved(address, resolution) = event {
-            tracing::debug!(%address, ?resolution, "RES");
             self.resolve(address, resolution);
             return;
         }
@@ -426,7 +500,7 @@ impl Core {
         }
         self.moved = true;
         for notice in self.fib.observe(event, now) {
-            self.notice(notice);
+            self.notice(notice, now);
         }
         if let Some(concern) = read
             && self.unread.remove(&concern)
@@ -478,7 +552,7 @@ impl Core {
                 Observed::Object { object: Object::Route(key, route), .. } if !self.unread.is_empty() => {
                     self.endpoints.remember_route(key, route);
                 }
-                Observed::Object { .. } => {}
+                Observed::Chain { .. } | Observed::Object { .. } => {}
             }
         }
     }
@@ -489,11 +563,13 @@ impl Core {
             self.endpoints.remember_link(link);
         }
         self.router_id = self.choose_router_id();
-        for object in objects::host(&self.config) {
-            self.fib.want(object);
+        self.origination = elsewhere::origination(self.config.host.asn, self.router_id);
+        if let Err(problem) = self.check_networks(&self.config) {
+            tracing::error!("{problem}");
         }
         self.announce_host(&BTreeMap::new());
-        self.start_endpoints();
+        self.start_endpoints(now);
+        self.want_configured();
         self.start_at = Some(now + START_WITHIN);
         self.moved = true;
         tracing::info!(
@@ -565,7 +641,7 @@ impl Core {
             if settled != *done {
                 *done = settled;
                 if settled {
-                    self.speaker.originate(*prefix, &sessions::origination());
+                    self.speaker.originate(*prefix, &self.origination);
                 } else {
                     self.speaker.withdraw(*prefix);
                 }
@@ -573,10 +649,24 @@ impl Core {
         }
     }
 
-    fn notice(&mut self, notice: Notice) {
+    /// What this host announces has other attributes now.
+    fn announce_again(&mut self) {
+        let host = self.announced.iter().filter(|(_, (_, done))| *done).map(|(prefix, _)| *prefix);
+        let attached = self.endpoints.all.values().filter(|e| self.is_advertised(e));
+        let containers = attached.flat_map(|e| objects::prefixes(e.assigned.clone().unwrap_or_default()));
+        let prefixes: Vec<IpNet> = host.chain(containers).collect();
+        for prefix in prefixes {
+            self.speaker.originate(prefix, &self.origination);
+        }
+    }
+
+    fn notice(&mut self, notice: Notice, now: Instant) {
         match notice {
             // Whoever waits for it looks in `advance`.
-            Notice::Settled(key) => self.endpoint_object_settled(&key),
+            Notice::Settled(key) => {
+                self.endpoint_object_settled(&key);
+                self.network_object_settled(&key);
+            }
             Notice::Lost(key) => {
                 tracing::info!(object = %show::key(&key), "taken away or changed by somebody else; repairing");
                 self.endpoint_object_lost(&key);
@@ -586,7 +676,8 @@ impl Core {
                 if attempts == 1 {
                     tracing::warn!(object = %show::key(&key), "the kernel refused: {error}");
                 }
-                self.endpoint_object_failed(&key, &error);
+                self.network_object_failed(&key, &error);
+                self.endpoint_object_failed(&key, &error, attempts, now);
             }
         }
     }
@@ -594,39 +685,31 @@ impl Core {
     fn link_changed(&mut self, link: &LinkState) {
         let name = link.name.clone();
         let before = self.links.insert(name.clone(), link.clone());
-        let uplink = self.config.uplinks.iter().find(|u| u.interface.as_str() == name.as_str());
-        let Some(uplink) = uplink else { return };
-        match &before {
-            Some(b) if b.carrier != link.carrier => {
-                tracing::info!(uplink = %name, carrier = link.carrier, "uplink changed");
-            }
-            _ => {}
+        if !self.is_raised(&name) && !self.is_underlay(&name) {
+            return;
         }
-        // An uplink with addresses of ours that appears is brought up once. One that somebody takes down later stays
-        // down: that is how an operator takes it out of service.
-        if before.is_none_or(|b| b.index != link.index) && !link.up && !uplink.addresses.is_empty() {
+        if before.as_ref().is_some_and(|b| b.carrier != link.carrier) {
+            tracing::info!(uplink = %name, carrier = link.carrier, "uplink changed");
+        }
+        // An uplink that is ours to bring up is brought up once, when it appears. One that somebody takes down later
+        // stays down: that is how an operator takes it out of service.
+        if before.as_ref().is_none_or(|b| b.index != link.index) && !link.up && self.is_raised(&name) {
             let object = objects::uplink_up(&name);
             self.raised.insert(object.key());
             self.fib.want(object);
         }
-        self.update_mtu();
+        if before.is_none_or(|b| b.mtu != link.mtu) {
+            self.update_mtu();
+        }
     }
 
     /// An uplink that has been brought up is its operator's from then on.
     fn settle_uplinks(&mut self) {
-        for uplink in &self.config.uplinks {
-            let key = Key::Link(Ns::HOST, objects::if_name(&uplink.interface));
-            if self.raised.contains(&key) && self.fib.settled(&key) {
-                self.raised.remove(&key);
-                self.fib.unwant(&key);
-            }
+        let settled: Vec<Key> = self.raised.iter().filter(|k| self.fib.settled(k)).cloned().collect();
+        for key in settled {
+            self.raised.remove(&key);
+            self.fib.unwant(&key);
         }
-    }
-
-    /// What the containers' links can carry: the least of the uplinks (rule 23). `None` while no uplink is there.
-    fn mtu(&self) -> Option<u32> {
-        let uplinks = self.config.uplinks.iter();
-        uplinks.filter_map(|u| self.links.get(&objects::if_name(&u.interface))).map(|l| l.mtu).min()
     }
 
     /// Applies another configuration, or refuses it and changes nothing. Returns a word for the operator.
@@ -634,33 +717,31 @@ impl Core {
         if config.api != self.config.api {
             return Err("[api] cannot change while the daemon runs: restart it".into());
         }
+        if config.state != self.config.state {
+            return Err("[state] cannot change while the daemon runs: restart it".into());
+        }
         if !self.unread.is_empty() {
             return Err("still starting: the kernel's state is being read".into());
         }
+        self.check_networks(&config)?;
+        self.check_requests(&config)?;
         let old = std::mem::replace(&mut self.config, config);
-        let wanted: BTreeMap<Key, Object> =
-            objects::host(&self.config).into_iter().map(|o| (o.key(), o)).collect();
-        for object in objects::host(&old) {
-            if !wanted.contains_key(&object.key()) {
-                self.fib.unwant(&object.key());
-            }
-        }
-        for object in wanted.into_values() {
-            self.fib.want(object);
+        if (old.host.asn, old.host.router_id) != (self.config.host.asn, self.config.host.router_id) {
+            self.router_id = self.choose_router_id();
+            self.origination = elsewhere::origination(self.config.host.asn, self.router_id);
+            self.announce_again();
         }
         let before = std::mem::take(&mut self.announced);
         self.announce_host(&before);
         let endpoints = self.reconfigure_endpoints(&old, now);
+        self.want_configured();
+        self.update_container_mtus();
         self.moved = true;
-        if old.host.router_id != self.config.host.router_id {
-            self.router_id = self.choose_router_id();
-        }
         let sessions = self.start_sessions(now);
         if old.host.loopback != self.config.host.loopback {
             // Every learned route has a new preferred source.
             self.speaker.reinstall_routes();
         }
-        self.update_mtu();
         Ok(format!("{}; {endpoints}", sessions::summary(&sessions)))
     }
 }

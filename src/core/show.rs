@@ -1,30 +1,33 @@
 //! What `show` shows: the state of the core as rows.
 
-use std::{net::IpAddr, time::Instant};
+use std::{collections::HashMap, net::IpAddr, ops::Bound, time::Instant};
 
 use petiole_bgp::{
     rib::{self, AdjacentRoute, FamilyCounters, PathView, PeerId, RouteView, Standing},
     speaker::{PeerStatus, RemoteAs},
     wire::{Attributes, Capability, Family, NextHop, Origin},
 };
-use petiole_config::model::{AddrRange, Address, Advertise, Encap, Network};
-use petiole_fib::model::{Key, NextHop as KernelNextHop, Ns, Object, RouteTarget};
+use petiole_config::model::{Advertise, Encap, Network, ScopedName};
+use petiole_fib::model::{FdbTarget, Key, NextHop as KernelNextHop, Ns, Object, RouteTarget};
 
 use super::{
     Core,
-    endpoints::{Endpoint, State},
+    endpoints::{self, Endpoint, State},
     objects,
 };
-use crate::control::{
-    Show,
-    rows::{self, Rows},
+use crate::{
+    control::{
+        Show,
+        rows::{self, Rows},
+    },
+    io::journal::Record,
 };
 
 /// Rows of one part of an answer. A part is made in one go on the core's loop.
 const PAGE: usize = 500;
 
 /// Where the next part of an answer starts.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Cursor {
     /// At the beginning.
     #[default]
@@ -33,6 +36,8 @@ pub(crate) enum Cursor {
     Rib(Family, rib::Cursor),
     /// At this learned route of the FIB.
     Fib(usize),
+    /// Behind this endpoint.
+    Endpoint(ScopedName),
 }
 
 impl Core {
@@ -65,12 +70,9 @@ impl Core {
                 )
             }
             Show::Fib => self.fib_rows(cursor),
-            Show::Endpoints => {
-                (Rows::Endpoints(self.endpoints.all.values().map(|e| self.endpoint(e)).collect()), None)
-            }
-            Show::Networks => {
-                (Rows::Networks(self.config.networks.iter().map(|n| self.network(n)).collect()), None)
-            }
+            Show::Endpoints => self.endpoint_rows(cursor),
+            Show::Networks => (Rows::Networks(self.network_rows(now)), None),
+            Show::Vteps => (Rows::Vteps(self.vtep_rows()), None),
             Show::Config => {
                 let value = serde_json::to_value(&self.config).map_err(|e| e.to_string())?;
                 (Rows::Config(value), None)
@@ -120,7 +122,7 @@ impl Core {
     }
 
     fn fib_rows(&self, cursor: Cursor) -> (Rows, Option<Cursor>) {
-        let failing: std::collections::HashMap<Key, String> =
+        let failing: HashMap<Key, String> =
             self.fib.failing().map(|(key, error, ..)| (key, error.to_string())).collect();
         let state = |settled: bool, key: &Key| {
             let error = failing.get(key).cloned();
@@ -136,7 +138,7 @@ impl Core {
             let (state, error) = state(settled, &key);
             rows::FibObject {
                 kind: kind(&key).into(),
-                endpoint: self.endpoints.of_ns(ns(&key)).map(ToString::to_string),
+                endpoint: self.endpoints.of_ns(key.ns()).map(ToString::to_string),
                 key: key_text(&key),
                 value: value(object),
                 state,
@@ -160,6 +162,46 @@ impl Core {
         (Rows::Fib(rows), next.map(Cursor::Fib))
     }
 
+    fn endpoint_rows(&self, cursor: Cursor) -> (Rows, Option<Cursor>) {
+        let (start, mut rows) = match cursor {
+            Cursor::Endpoint(name) => (Bound::Excluded(name), Vec::new()),
+            _ => (Bound::Unbounded, self.orphan_rows()),
+        };
+        let mut page = self.endpoints.all.range((start, Bound::Unbounded));
+        let part: Vec<(&ScopedName, &Endpoint)> = page.by_ref().take(PAGE).collect();
+        let next =
+            part.last().filter(|_| page.next().is_some()).map(|(name, _)| Cursor::Endpoint((*name).clone()));
+        rows.extend(part.into_iter().map(|(_, e)| self.endpoint(e)));
+        (Rows::Endpoints(rows), next)
+    }
+
+    /// Endpoints of the journal that the configuration has no place for.
+    fn orphan_rows(&self) -> Vec<rows::Endpoint> {
+        let orphans = self.endpoints.requests.orphans.values();
+        let row = |(record, why): &(Record, String)| rows::Endpoint {
+            name: record.id.to_string(),
+            network: record.request.network.clone().unwrap_or_default(),
+            group: record.request.group.clone(),
+            origin: "request".into(),
+            addresses: record.assigned.iter().collect(),
+            mac: objects::mac(record.assigned).to_string(),
+            netns: record.request.netns.clone(),
+            interface: record.request.interface.clone().unwrap_or_default(),
+            host_interface: objects::outer(&record.id).to_string(),
+            mtu: None,
+            publish: record.request.publish.clone(),
+            state: "failed".into(),
+            advertised: false,
+            error: Some(why.clone()),
+        };
+        orphans.map(row).collect()
+    }
+
+    /// One endpoint's row.
+    pub(super) fn endpoint_row(&self, name: &ScopedName) -> Option<rows::Endpoint> {
+        self.endpoints.all.get(name).map(|e| self.endpoint(e))
+    }
+
     fn endpoint(&self, e: &Endpoint) -> rows::Endpoint {
         let assigned = e.assigned.clone().unwrap_or_default();
         let problem = e.attachment().and_then(|a| {
@@ -172,30 +214,60 @@ impl Core {
             (State::Attaching(_), ..) => "attaching",
             (State::Waiting, ..) => "waiting",
         };
+        let duplicate = assigned.iter().find(|a| self.duplicates.has(&e.spec.id, *a));
+        let duplicate = duplicate.map(|a| format!("another host announces {a} too"));
         rows::Endpoint {
-            name: e.spec.name.to_string(),
+            name: e.spec.id.to_string(),
             network: e.spec.network.to_string(),
-            addresses: objects::prefixes(assigned).map(|p| p.addr()).collect(),
+            group: e.spec.group.as_ref().map(ToString::to_string),
+            origin: match e.origin {
+                endpoints::Origin::File => "file".into(),
+                endpoints::Origin::Request(_) => "request".into(),
+            },
+            addresses: assigned.iter().collect(),
             mac: objects::mac(assigned).to_string(),
             netns: e.spec.netns.display().to_string(),
             interface: e.spec.interface.to_string(),
             host_interface: e.outer.to_string(),
             mtu: e.attachment().and_then(|a| a.wiring.mtu),
+            publish: e.spec.publish.iter().map(ToString::to_string).collect(),
             state: state.into(),
             advertised: self.is_advertised(e),
-            error: e.assigned.clone().err().or(problem),
+            error: e.assigned.clone().err().or(problem).or(duplicate),
         }
     }
 
-    fn network(&self, n: &Network) -> rows::Network {
+    fn network_rows(&self, now: Instant) -> Vec<rows::Network> {
+        let mut endpoints: HashMap<&ScopedName, u64> = HashMap::new();
+        for e in self.endpoints.all.values() {
+            *endpoints.entry(&e.spec.network).or_default() += 1;
+        }
+        let row = |n| self.network(n, endpoints.get(&n.id).copied().unwrap_or_default(), now);
+        self.config.networks.iter().map(row).collect()
+    }
+
+    fn network(&self, n: &Network, endpoints: u64, now: Instant) -> rows::Network {
         let subnets = [n.v4.as_ref().map(|s| s.net.into()), n.v6.as_ref().map(|s| s.net.into())];
-        let gateways = [n.v4.as_ref().map(|s| s.gateway.into()), n.v6.as_ref().map(|s| s.gateway.into())];
-        let pool = n.v4.as_ref().map(|s| size(&s.pool)).or_else(|| n.v6.as_ref().map(|s| size(&s.pool)));
+        let gateways = [
+            n.v4.as_ref().and_then(|s| s.gateway).map(Into::into),
+            n.v6.as_ref().and_then(|s| s.gateway).map(Into::into),
+        ];
+        // A pool larger than that is as good as endless.
+        let number = |n: u128| u64::try_from(n).unwrap_or(u64::MAX);
+        let usage = self.endpoints.ipam.usage(n, self.unix(now));
+        let problem = self.network_problem(&n.id).map(|(key, text)| format!("{}: {text}", self::key(key)));
+        let up = objects::network_links(n).all(|link| self.fib.settled(&Key::Link(Ns::HOST, link)));
         rows::Network {
-            name: n.name.to_string(),
-            encap: match n.encap {
-                Encap::Routed => "routed".into(),
+            name: n.id.to_string(),
+            tenant: n.id.tenant.to_string(),
+            encap: n.encap.as_str().into(),
+            tag: match n.encap {
+                Encap::Routed => None,
+                Encap::Vlan { tag, .. } => Some(tag.into()),
+                Encap::Vxlan { vni, .. } => Some(vni),
             },
+            bridge: n.encap.is_bridged().then(|| objects::bridge(&n.id).to_string()),
+            device: objects::device(&n.encap).map(|d| d.to_string()),
             subnets: subnets.into_iter().flatten().collect(),
             gateways: gateways.into_iter().flatten().collect(),
             advertise: match n.advertise {
@@ -203,18 +275,44 @@ impl Core {
                 Advertise::Subnet => "subnet".into(),
                 Advertise::None => "none".into(),
             },
-            pool_size: pool.unwrap_or_default(),
-            pool_used: self.endpoints.addresses.used(n) as u64,
-            endpoints: self.endpoints.all.values().filter(|e| e.spec.network == n.name).count() as u64,
-            mtu: self.mtu(),
+            masquerade: n.masquerade,
+            pool_size: number(usage.size),
+            pool_used: number(usage.used),
+            pool_quarantined: number(usage.quarantined),
+            endpoints,
+            mtu: self.network_mtu(n),
+            state: match (&problem, up) {
+                (Some(_), _) => "failed".into(),
+                (None, true) => "up".into(),
+                (None, false) => "pending".into(),
+            },
+            error: problem,
         }
     }
-}
 
-/// The addresses of a pool; a pool larger than that is as good as endless.
-fn size<A: Address>(pool: &[AddrRange<A>]) -> u64 {
-    let total = pool.iter().fold(0_u128, |n, r| n.saturating_add(r.span().saturating_add(1)));
-    u64::try_from(total).unwrap_or(u64::MAX)
+    fn vtep_rows(&self) -> Vec<rows::Vtep> {
+        let mut rows = Vec::new();
+        for n in &self.config.networks {
+            let (Encap::Vxlan { vni, local, port, vteps }, Some(device)) =
+                (&n.encap, objects::device(&n.encap))
+            else {
+                continue;
+            };
+            rows.extend(vteps.iter().map(|remote| {
+                let settled = self.fib.settled(&Key::Fdb(objects::flood(&device, *remote)));
+                rows::Vtep {
+                    network: n.id.to_string(),
+                    vni: *vni,
+                    device: device.to_string(),
+                    local: *local,
+                    remote: *remote,
+                    port: *port,
+                    state: if settled { "installed".into() } else { "pending".into() },
+                }
+            }));
+        }
+        rows
+    }
 }
 
 /// IPv4 first, then IPv6, page by page.
@@ -333,14 +431,6 @@ fn attributes(prefix: ipnet::IpNet, neighbor: String, a: &Attributes) -> rows::P
     }
 }
 
-fn ns(key: &Key) -> Ns {
-    match key {
-        Key::Sysctl(ns, _) | Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => *ns,
-        Key::NextHop(_) => Ns::HOST,
-        Key::Route(route) => route.ns,
-    }
-}
-
 fn kind(key: &Key) -> &'static str {
     match key {
         Key::Sysctl(..) => "sysctl",
@@ -349,6 +439,11 @@ fn kind(key: &Key) -> &'static str {
         Key::Neighbour(..) => "neighbour",
         Key::NextHop(_) => "nexthop",
         Key::Route(_) => "route",
+        Key::Fdb(_) => "fdb",
+        Key::Table(_) => "table",
+        Key::Chain(_) => "chain",
+        Key::Set(_) => "set",
+        Key::Element(..) => "element",
     }
 }
 
@@ -359,6 +454,13 @@ fn key_text(key: &Key) -> String {
         Key::Address(_, link, address) => format!("{address} dev {link}"),
         Key::Neighbour(_, link, address) => format!("{address} dev {link}"),
         Key::NextHop(id) => format!("{:#x}", id.0),
+        Key::Fdb(k) => match k.target {
+            FdbTarget::Vtep(vtep) => format!("{} dev {} dst {vtep}", k.mac, k.link),
+            FdbTarget::Port => format!("{} dev {} master", k.mac, k.link),
+        },
+        Key::Table(table) => table.to_string(),
+        Key::Chain(item) | Key::Set(item) => item.to_string(),
+        Key::Element(set, element) => format!("{set} {element}"),
         Key::Route(r) if r.table == objects::TABLE_MAIN => format!("{} metric {}", r.prefix, r.metric),
         Key::Route(r) => format!("{} table {} metric {}", r.prefix, r.table, r.metric),
     }
@@ -376,9 +478,12 @@ fn value(object: &Object) -> String {
             let mut parts = vec![if link.up { "up".to_owned() } else { "down".into() }];
             parts.extend(link.mtu.map(|m| format!("mtu {m}")));
             parts.extend(link.mac.map(|m| m.to_string()));
+            parts.extend(link.port.as_ref().map(|p| format!("master {}", p.bridge)));
             parts.join(" ")
         }
-        Object::Address(..) => String::new(),
+        Object::Address(..) | Object::Fdb(_) | Object::Table(_) | Object::Set(..) => String::new(),
+        Object::Chain(_, chain) => format!("{} rules", chain.rules.len()),
+        Object::Element(_, _, data) => data.as_ref().map(ToString::to_string).unwrap_or_default(),
         Object::Neighbour(_, _, _, mac) => mac.to_string(),
         Object::NextHop(_, KernelNextHop::Single { via, link, .. }) => format!("via {via} dev {link}"),
         Object::NextHop(_, KernelNextHop::Group(members)) => {

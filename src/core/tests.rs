@@ -1,16 +1,24 @@
 //! The core against a kernel in memory: what is announced when.
 
-use std::{path::Path, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
-use petiole_config::{HostConfig, SecretFile};
+use petiole_config::{HostConfig, SecretFile, model::ScopedName};
 use petiole_fib::{
     fake::{FakeKernel, Fault},
     model::{Command, IfName, Key, Ns},
     owner::Owner,
 };
 
-use super::{Core, Effect, NamespaceId, show};
-use crate::control::{Show, rows::Rows};
+use super::{Core, Effect, NamespaceId, Ticket, ipam::Release, show};
+use crate::{
+    control::{Reply, Show, rows::Rows},
+    io::journal::{Contents, Persisted, Record, Write},
+};
 
 struct NoFiles;
 
@@ -54,12 +62,49 @@ const TWO: &str = r#"
     netns = "/run/netns/web0"
 "#;
 
+/// A journal in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Stored {
+    endpoints: BTreeMap<ScopedName, Record>,
+    releases: BTreeMap<(ScopedName, IpAddr), u64>,
+}
+
+impl Stored {
+    fn write(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            match write {
+                Write::PutEndpoint(record) => drop(self.endpoints.insert(record.id.clone(), *record)),
+                Write::RemoveEndpoint(name) => drop(self.endpoints.remove(&name)),
+                Write::PutRelease(r) => drop(self.releases.insert((r.network, r.address), r.at)),
+                Write::RemoveRelease { network, address } => {
+                    self.releases.remove(&(network, address));
+                }
+            }
+        }
+    }
+
+    fn contents(&self) -> Contents {
+        let releases = self.releases.iter().map(|((network, address), at)| Release {
+            network: network.clone(),
+            address: *address,
+            at: *at,
+        });
+        Contents { endpoints: self.endpoints.values().cloned().collect(), releases: releases.collect() }
+    }
+}
+
 /// A host: a core and a kernel in memory, with everything between them delivered at once.
 struct Host {
     core: Core,
     kernel: FakeKernel,
     now: Instant,
-    /// Effects that are not for the kernel.
+    /// The namespaces that are there, and the paths that the core wants to be told of.
+    present: BTreeMap<PathBuf, NamespaceId>,
+    watched: BTreeSet<PathBuf>,
+    /// What the journal has on disk.
+    stored: Stored,
+    answers: BTreeMap<Ticket, Reply>,
+    /// Effects that are neither for the kernel nor for the watcher.
     others: Vec<Effect>,
 }
 
@@ -69,14 +114,34 @@ impl Host {
         let mut kernel = FakeKernel::new(Owner::default());
         kernel.add_link(Ns::HOST, &IfName::new("eth1").unwrap());
         kernel.set_link_up(Ns::HOST, &IfName::new("eth1").unwrap(), true);
-        Self::on(kernel, config)
+        Self::on(kernel, BTreeMap::new(), Stored::default(), config)
     }
 
-    /// A daemon started on a kernel as it is.
-    fn on(kernel: FakeKernel, config: &HostConfig) -> Self {
+    /// The daemon was killed, and another one is started on what it left.
+    fn again(self, config: &HostConfig) -> Self {
+        Self::on(self.kernel, self.present, self.stored, config)
+    }
+
+    /// A daemon started on a host as it is.
+    fn on(
+        kernel: FakeKernel,
+        present: BTreeMap<PathBuf, NamespaceId>,
+        stored: Stored,
+        config: &HostConfig,
+    ) -> Self {
         let now = Instant::now();
-        let core = Core::new(config.clone(), "host1".into(), 1, now);
-        let mut host = Self { core, kernel, now, others: Vec::new() };
+        let mut core = Core::new(config.clone(), "host1".into(), 1, now, 1_000_000);
+        core.restore(stored.contents());
+        let mut host = Self {
+            core,
+            kernel,
+            now,
+            present,
+            stored,
+            answers: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            others: Vec::new(),
+        };
         host.settle();
         host
     }
@@ -96,6 +161,17 @@ impl Host {
                     }
                 }
                 Effect::Kernel(command) => self.kernel.handle(command),
+                Effect::Watch(path) => {
+                    self.watched.insert(path.clone());
+                    self.look(&path);
+                }
+                Effect::Look(path) => self.look(&path),
+                Effect::Persist { seq, writes } => {
+                    self.stored.write(writes);
+                    self.core.persisted(Persisted { seq, result: Ok(()) }, self.now);
+                }
+                Effect::Answer { ticket, reply } => drop(self.answers.insert(ticket, reply)),
+                Effect::Unwatch(path) => drop(self.watched.remove(&path)),
                 other => self.others.push(other),
             }
             return true;
@@ -120,15 +196,26 @@ impl Host {
 
     fn appear(&mut self, name: &str) {
         let id = NamespaceId { device: 4, inode: name.bytes().map(u64::from).sum() };
-        self.core.namespace(&Path::new("/run/netns").join(name), Some(id), self.now);
+        let path = Path::new("/run/netns").join(name);
+        self.present.insert(path.clone(), id);
+        self.look(&path);
     }
 
     fn vanish(&mut self, name: &str) {
-        let ns = self.core.endpoints.all[name].attachment().map(|a| a.wiring.ns);
+        let ns = self.core.endpoints.all[&name.parse().unwrap()].attachment().map(|a| a.wiring.ns);
         if let Some(ns) = ns {
             self.kernel.remove_ns(ns);
         }
-        self.core.namespace(&Path::new("/run/netns").join(name), None, self.now);
+        let path = Path::new("/run/netns").join(name);
+        self.present.remove(&path);
+        self.look(&path);
+    }
+
+    /// What the watcher does.
+    fn look(&mut self, path: &Path) {
+        if self.watched.contains(path) {
+            self.core.namespace(path, self.present.get(path).copied(), self.now);
+        }
     }
 
     fn originated(&self, prefix: &str) -> bool {
@@ -225,9 +312,8 @@ fn a_restart_at_any_moment_ends_in_the_same_state_and_one_after_all_is_done_chan
         let mut host = Host::start(&config);
         host.appear("web1");
         let finished = !(0..cut).all(|_| host.step());
-        let mut again = Host::on(host.kernel, &config);
-        let before = again.kernel.operations();
-        again.appear("web1");
+        let before = host.kernel.operations();
+        let mut again = host.again(&config);
         again.settle();
         assert_eq!(again.text(), whole.text(), "killed after step {cut}");
         assert!(again.originated(WEB1));
@@ -245,12 +331,17 @@ fn containers_keep_their_addresses_over_a_restart_with_another_file() {
     host.appear("web1");
     host.settle();
     // web0 would be given the first address if web1's were not remembered.
-    let mut again = Host::on(host.kernel, &config(&format!("{ONE}{TWO}")));
-    again.appear("web1");
+    let mut again = host.again(&config(&format!("{ONE}{TWO}")));
     again.appear("web0");
     again.settle();
-    assert_eq!(again.core.endpoints.all["web1"].assigned.as_ref().unwrap().v4, Some([192, 168, 1, 1].into()));
-    assert_eq!(again.core.endpoints.all["web0"].assigned.as_ref().unwrap().v4, Some([192, 168, 1, 2].into()));
+    assert_eq!(
+        again.core.endpoints.all[&"web1".parse().unwrap()].assigned.as_ref().unwrap().v4,
+        Some([192, 168, 1, 1].into())
+    );
+    assert_eq!(
+        again.core.endpoints.all[&"web0".parse().unwrap()].assigned.as_ref().unwrap().v4,
+        Some([192, 168, 1, 2].into())
+    );
 }
 
 #[test]
@@ -260,7 +351,7 @@ fn what_an_earlier_run_left_for_a_container_that_is_in_no_file_any_more_goes() {
     let mut host = Host::start(&config(ONE));
     host.appear("web1");
     host.settle();
-    let again = Host::on(host.kernel, &config(without));
+    let again = host.again(&config(without));
     assert_eq!(again.text(), clean);
 }
 
@@ -291,7 +382,7 @@ fn a_container_that_a_reload_removes_leaves_nothing_and_others_are_not_touched()
     host.settle();
     assert_eq!(host.text(), one);
     assert_eq!(
-        host.core.endpoints.addresses.owner([192, 168, 1, 2].into()),
+        host.core.endpoints.ipam.owner(&"public".parse().unwrap(), [192, 168, 1, 2].into()),
         None,
         "its address is free again"
     );
@@ -350,5 +441,5 @@ fn what_cannot_change_live_is_refused_and_nothing_changes() {
     let socket = format!("{}\n[api]\nsocket = \"/run/other.sock\"", ONE.replace("web1", "web2"));
     let refused = host.core.reconfigure(config(&socket), host.now).unwrap_err();
     assert!(refused.contains("[api]"), "{refused}");
-    assert!(host.core.endpoints.all.contains_key("web1"));
+    assert!(host.core.endpoints.all.contains_key(&"web1".parse().unwrap()));
 }

@@ -2,10 +2,12 @@
 //!
 //! Must not know the RIB or the plan.
 
+pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod netns;
+pub(crate) mod ports;
 mod sys;
 pub(crate) mod tcp;
 
@@ -32,6 +34,8 @@ pub(crate) enum Event {
     Closed { conn: ConnId, reason: String },
     /// The kernel thread has something to say.
     Kernel(petiole_fib::model::Event),
+    /// The journal has written something, or could not.
+    Persisted(journal::Persisted),
     /// A container's namespace came or went.
     Namespace(netns::Change),
     /// Somebody asks on the control socket.

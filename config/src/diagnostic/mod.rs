@@ -116,6 +116,18 @@ impl Diagnostic {
         }
     }
 
+    /// All of it in one line, for where there is no text to point into.
+    pub(crate) fn to_line(&self) -> String {
+        let mut line = self.message.clone();
+        if !self.primary.text.is_empty() {
+            line = format!("{line} ({})", self.primary.text);
+        }
+        for more in self.notes.iter().chain(&self.help) {
+            line = format!("{line}; {more}");
+        }
+        line
+    }
+
     /// What to write at the place itself.
     pub(crate) fn label(&mut self, text: impl Into<String>) -> &mut Self {
         self.primary.text = text.into();

@@ -6,10 +6,12 @@
 //! to the other, so the daemon diffs these types and never text.
 
 mod address;
+mod endpoint;
 mod name;
 mod neighbor;
 mod network;
 mod policy;
+mod publish;
 mod secret;
 
 use std::{
@@ -21,13 +23,15 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 pub use address::{AddrRange, Address};
-pub use name::{IfName, IfNameError, Name, NameError};
+pub use endpoint::Endpoint;
+pub use name::{IfName, IfNameError, Name, NameError, ScopedName};
 pub use neighbor::{Distance, Export, Families, Import, Neighbor, RemoteAs};
-pub use network::{Advertise, Encap, Endpoint, Network, Subnet};
+pub use network::{Advertise, Encap, Group, Network, Subnet, Tenant};
 pub use policy::{
     Action, AsPathMask, AsPathToken, Community, LargeCommunity, Match, PrefixRange, RoutePolicy, Rule, Set,
     Source,
 };
+pub use publish::{PortRange, Protocol, Publish, PublishError};
 pub use secret::Secret;
 
 /// Everything that this host should be.
@@ -42,12 +46,19 @@ pub struct HostConfig {
     pub neighbors: Vec<Neighbor>,
     /// `[[route-policy]]`, in the order of the file; names are unique.
     pub policies: Vec<RoutePolicy>,
-    /// `[[network]]`, in the order of the file; names are unique, subnets do not overlap.
+    /// `default` first, then `[[tenant]]` in the order of the file; names are unique.
+    pub tenants: Vec<Tenant>,
+    /// `[[network]]`, in the order of the file. Inside a tenant subnets do not overlap, and neither do those that this
+    /// host has routes to, whatever their tenants; VLAN tags are unique on their uplink, VNIs on the host.
     pub networks: Vec<Network>,
-    /// `[[endpoint]]`, in the order of the file; names are unique, and so are addresses and (netns, interface).
+    /// `[[group]]`, in the order of the file.
+    pub groups: Vec<Group>,
+    /// `[[endpoint]]`, in the order of the file; addresses are unique in their network, (netns, interface) everywhere.
     pub endpoints: Vec<Endpoint>,
     /// `[api]`.
     pub api: Api,
+    /// `[state]`.
+    pub state: State,
 }
 
 impl HostConfig {
@@ -56,9 +67,19 @@ impl HostConfig {
         self.policies.iter().find(|p| p.name.as_str() == name)
     }
 
-    /// The network of that name. Every [`Endpoint::network`] of this configuration is found.
-    pub fn network(&self, name: &str) -> Option<&Network> {
-        self.networks.iter().find(|n| n.name.as_str() == name)
+    /// The network of that name. Every [`Endpoint::network`] and [`Group::network`] of this configuration is found.
+    pub fn network(&self, id: &ScopedName) -> Option<&Network> {
+        self.networks.iter().find(|n| n.id == *id)
+    }
+
+    /// The group of that name. Every [`Endpoint::group`] of this configuration is found.
+    pub fn group(&self, id: &ScopedName) -> Option<&Group> {
+        self.groups.iter().find(|g| g.id == *id)
+    }
+
+    /// The endpoint of that name, if it is the file's.
+    pub fn endpoint(&self, id: &ScopedName) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|e| e.id == *id)
     }
 }
 
@@ -97,4 +118,12 @@ pub struct Api {
     pub socket: PathBuf,
     /// Where Prometheus finds the metrics. `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+}
+
+/// `[state]`: what outlives the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct State {
+    /// Directory of the journal of run-time endpoints, absolute.
+    pub dir: PathBuf,
 }

@@ -1,8 +1,8 @@
 //! Names: of objects in the file, and of kernel interfaces.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The name of an object: 1 to 64 ASCII letters, digits, `-`, `_` and `.`; first and last a letter or digit.
 ///
@@ -51,6 +51,77 @@ impl Name {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What a network, a group and an endpoint are known by: a name inside a tenant. The same name in two tenants is two
+/// objects.
+///
+/// As text, `web1` is of the tenant `default` and `blue/web1` of the tenant `blue`: a [`Name`] holds no slash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScopedName {
+    /// Name of a [`Tenant`](super::Tenant).
+    pub tenant: Name,
+    /// The name inside the tenant.
+    pub name: Name,
+}
+
+impl ScopedName {
+    /// The tenant that always exists.
+    pub const DEFAULT_TENANT: &'static str = "default";
+
+    /// The name inside that tenant.
+    pub fn new(tenant: Name, name: Name) -> Self {
+        Self { tenant, name }
+    }
+
+    /// The name inside the tenant `default`.
+    pub fn in_default(name: Name) -> Self {
+        Self { tenant: Self::default_tenant(), name }
+    }
+
+    /// The name of the tenant that always exists.
+    pub fn default_tenant() -> Name {
+        Name(Self::DEFAULT_TENANT.into())
+    }
+
+    /// Whether it is in the tenant `default`.
+    pub fn is_default(&self) -> bool {
+        self.tenant.as_str() == Self::DEFAULT_TENANT
+    }
+}
+
+impl fmt::Display for ScopedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_default() {
+            fmt::Display::fmt(&self.name, f)
+        } else {
+            f.pad(&format!("{}/{}", self.tenant, self.name))
+        }
+    }
+}
+
+impl FromStr for ScopedName {
+    type Err = NameError;
+
+    /// `name` or `tenant/name`.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text.split_once('/') {
+            Some((tenant, name)) => Ok(Self { tenant: Name::new(tenant)?, name: Name::new(name)? }),
+            None => Ok(Self::in_default(Name::new(text)?)),
+        }
+    }
+}
+
+impl Serialize for ScopedName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ScopedName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -147,6 +218,23 @@ mod tests {
         assert_eq!(Name::new("näme"), Err(NameError::Character('ä')));
         assert_eq!(Name::new("-a"), Err(NameError::Edge('-')));
         assert_eq!(Name::new("a."), Err(NameError::Edge('.')));
+    }
+
+    #[test]
+    fn the_default_tenant_is_not_written_and_another_one_is() {
+        let scoped =
+            |tenant: &str, name: &str| ScopedName::new(Name::new(tenant).unwrap(), Name::new(name).unwrap());
+        for (text, id) in [("web", scoped("default", "web")), ("blue/web", scoped("blue", "web"))] {
+            assert_eq!(id.to_string(), text);
+            assert_eq!(text.parse(), Ok(id.clone()));
+            assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{text}\""));
+            assert_eq!(serde_json::from_str::<ScopedName>(&format!("\"{text}\"")).unwrap(), id);
+        }
+        assert_eq!("default/web".parse(), Ok(scoped("default", "web")));
+        assert_ne!(scoped("blue", "web"), scoped("red", "web"));
+        assert_eq!("/web".parse::<ScopedName>(), Err(NameError::Empty));
+        assert_eq!("blue/".parse::<ScopedName>(), Err(NameError::Empty));
+        assert_eq!("a/b/c".parse::<ScopedName>(), Err(NameError::Character('/')));
     }
 
     #[test]

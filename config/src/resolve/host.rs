@@ -1,4 +1,4 @@
-//! `[host]`, `[[uplink]]`, `[api]`.
+//! `[host]`, `[[uplink]]`, `[api]`, `[state]`.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use super::Unique;
 use crate::{
     diagnostic::Kind,
     found::{At, Found, Span},
-    model::{Api, Host, IfName, Uplink},
+    model::{Api, Host, IfName, State, Uplink},
     schema,
 };
 
@@ -84,6 +84,7 @@ pub(super) fn uplinks(raw: &[At<schema::Uplink>], found: &mut Found<'_>) -> Vec<
         let interface = raw.interface.get();
         if let Some(At { value, span }) = interface {
             not_loopback(value, span, found);
+            not_ours(value, span, found);
             interfaces.claim(value.clone(), span, found, || format!("two uplinks are the interface {value}"));
         }
         let good = raw.address.items();
@@ -120,15 +121,72 @@ pub(super) fn link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// All addresses of this host that the file knows of. Link-local ones are left out: a peer may have the same one.
-pub(super) fn own_addresses(uplinks: &[UplinkAt], host: Option<&HostAt>) -> HashMap<IpAddr, Span> {
-    let of_uplinks = uplinks
-        .iter()
-        .flat_map(|uplink| uplink.config.addresses.iter().map(IpNet::addr).zip(uplink.spans.iter().cloned()));
-    let of_host =
-        host.into_iter().flat_map(|host| host.loopback.iter().map(|at| (at.value, at.span.clone())));
-    of_uplinks.chain(of_host).filter(|(address, _)| !link_local(*address)).collect()
+/// Reports an interface with a name that petiole gives its own ones, which come and go with containers and networks.
+pub(super) fn not_ours(interface: &IfName, span: &Span, found: &mut Found<'_>) {
+    let name = interface.as_str();
+    if let Some((_, what)) = OUR_PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+        found
+            .error(Kind::BadValue, span, format!("`{name}` is the name of {what} that petiole makes"))
+            .label("not an uplink")
+            .note("interfaces called pb-…, pt-…, pv-… and px-… are petiole's own");
+    }
 }
+
+/// How the interfaces begin that petiole makes.
+const OUR_PREFIXES: [(&str, &str); 4] = [
+    ("pb-", "a network's bridge"),
+    ("pt-", "a container's link"),
+    ("pv-", "a network's VLAN"),
+    ("px-", "a network's VXLAN"),
+];
+
+/// What the file knows of this host's own addresses. Link-local ones are left out: a peer may have the same one.
+pub(super) struct Own {
+    pub(super) addresses: HashMap<IpAddr, Span>,
+    /// In the order of the file.
+    loopback: Vec<IpAddr>,
+    /// Ascending.
+    uplink: Vec<IpAddr>,
+    /// None is written that could not be read.
+    pub(super) complete: bool,
+}
+
+impl Own {
+    pub(super) fn new(raw: &schema::File, uplinks: &[UplinkAt], host: Option<&HostAt>) -> Self {
+        let of_uplinks: Vec<_> = uplinks
+            .iter()
+            .flat_map(|uplink| {
+                uplink.config.addresses.iter().map(IpNet::addr).zip(uplink.spans.iter().cloned())
+            })
+            .filter(|(address, _)| !link_local(*address))
+            .collect();
+        let of_host: Vec<_> =
+            host.into_iter().flat_map(|host| &host.loopback).map(|at| (at.value, at.span.clone())).collect();
+        let mut uplink: Vec<_> = of_uplinks.iter().map(|(address, _)| *address).collect();
+        uplink.sort_unstable();
+        let all_uplinks = raw.uplinks.is_complete() && uplinks.len() == raw.uplinks.items().len();
+        let all_loopbacks = host.is_some() && raw.host.value().is_some_and(|raw| raw.loopback.is_complete());
+        Self {
+            loopback: of_host.iter().map(|(address, _)| *address).collect(),
+            uplink,
+            complete: all_uplinks && all_loopbacks && uplinks.iter().all(|uplink| uplink.complete),
+            addresses: of_uplinks.into_iter().chain(of_host).collect(),
+        }
+    }
+
+    /// The first loopback of a family, else the lowest address of an uplink.
+    pub(super) fn first(&self, v4: bool) -> Option<IpAddr> {
+        self.loopback.iter().chain(&self.uplink).copied().find(|address| address.is_ipv4() == v4)
+    }
+}
+
+pub(super) fn state(raw: Option<&schema::State>) -> State {
+    let dir = raw.and_then(|raw| raw.dir.value());
+    State { dir: dir.map_or_else(|| PathBuf::from(DEFAULT_STATE), |dir| dir.0.clone()) }
+}
+
+/// As the Filesystem Hierarchy Standard wants it, section 5.8.
+const DEFAULT_STATE: &str = "/var/lib/petiole";
 
 pub(super) fn api(raw: Option<&schema::Api>, found: &mut Found<'_>) -> Api {
     let default = || Api { socket: PathBuf::from(DEFAULT_SOCKET), metrics: None };

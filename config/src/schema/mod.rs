@@ -16,13 +16,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::model::{
-    AddrRange, Advertise, AsPathMask, Community, Encap, IfName, LargeCommunity, Name, PrefixRange, Source,
+    AddrRange, Advertise, AsPathMask, Community, IfName, LargeCommunity, Name, PrefixRange, Publish, Source,
 };
 use read::List;
 use section::section;
 use value::{
     AbsolutePath, Asn, Description, HostAddress, Int, InterfaceAddress, Reason, RemoteAsn, Seconds, Verdict,
-    word::Afi,
+    word::{Afi, EncapWord},
 };
 
 section! {
@@ -36,19 +36,22 @@ section! {
         neighbors: List<Neighbor> = "neighbor", Otherwise("none"), "";
         /// Filters for what sessions import and export.
         policies: List<RoutePolicy> = "route-policy", Otherwise("none"), "";
+        /// Whose networks these are.
+        tenants: List<Tenant> = "tenant", Otherwise("`default` alone"), "";
         /// Where containers get their addresses from.
         networks: List<Network> = "network", Otherwise("none"), "";
+        /// Containers of one network that have something in common.
+        groups: List<Group> = "group", Otherwise("none"), "";
         /// Containers that this file owns.
         endpoints: List<Endpoint> = "endpoint", Otherwise("none"), "";
         /// How programs talk to the daemon.
         api: Api = "api", Otherwise("as if it were empty"), "";
+        /// What outlives the daemon.
+        state: State = "state", Otherwise("as if it were empty"), "";
     }
     later {
-        "tenant" instead "every network is in the tenant \"default\"";
-        "group" instead "give each `[[endpoint]]` its `network`";
         "policy";
         "profile";
-        "state";
     }
 }
 
@@ -203,61 +206,120 @@ section! {
 }
 
 section! {
-    /// Where containers get their addresses from. Has `subnet`, `subnet6` or both; no two networks overlap, and none
-    /// overlaps an uplink's subnet.
-    Network "[[network]]" {
-        /// Unique among networks.
-        name: Name = "name", Required, "\"public\"";
-        /// How its traffic travels. `"routed"`: each container is a /32 and a /128 that the host routes.
-        encap: Encap = "encap", Default("\"routed\""), "\"routed\"";
-        /// IPv4 addresses of the network, /8 to /31.
-        subnet: Ipv4Net = "subnet", Otherwise("no IPv4"), "\"192.168.1.0/24\"";
-        /// The containers' IPv4 gateway: an address of the subnet, which no container gets, or a link-local one. The host
-        /// answers for it.
-        gateway: Ipv4Addr = "gateway", Default("\"169.254.1.1\""), "\"192.168.1.254\"";
-        /// This host's share of the subnet: ranges, prefixes, single addresses. The gateway, the network and the broadcast
-        /// address are never given out.
-        pool: List<AddrRange<Ipv4Addr>> = "pool", Otherwise("the whole subnet"), "[\"192.168.1.1-192.168.1.100\"]";
-        /// IPv6 addresses of the network, /32 to /127.
-        subnet6: Ipv6Net = "subnet6", Otherwise("no IPv6"), "\"2001:db8:1::/64\"";
-        /// The containers' IPv6 gateway: an address of the subnet, which no container gets, or a link-local one.
-        gateway6: Ipv6Addr = "gateway6", Default("\"fe80::1\""), "\"2001:db8:1::fffe\"";
-        /// This host's share of the IPv6 subnet. The gateway and the subnet-router anycast address are never given out.
-        pool6: List<AddrRange<Ipv6Addr>> = "pool6", Otherwise("the whole subnet"), "[\"2001:db8:1::/80\"]";
-        /// What BGP says about it: a /32 and /128 for each attached container, the subnet as a whole, or nothing.
-        advertise: Advertise = "advertise", Default("\"endpoints\""), "\"subnet\"";
-    }
-    later {
-        "tenant" harmless "\"default\"";
-        "masquerade" harmless "false";
-        "tag" instead "it belongs to `encap = \"vlan\"`, and allowed is \"routed\"";
-        "uplink" instead "it belongs to `encap = \"vlan\"`, and allowed is \"routed\"";
-        "vni" instead "it belongs to `encap = \"vxlan\"`, and allowed is \"routed\"";
-        "vteps" instead "it belongs to `encap = \"vxlan\"`, and allowed is \"routed\"";
+    /// Whose networks, groups and endpoints these are. Nothing passes from one tenant to another, and each may use names
+    /// and subnets that others use too. The tenant `default` always exists, and is meant where no other is named.
+    Tenant "[[tenant]]" {
+        /// Unique among tenants.
+        name: Name = "name", Required, "\"blue\"";
     }
 }
 
 section! {
-    /// A container that this file owns.
-    Endpoint "[[endpoint]]" {
-        /// Unique among endpoints.
-        name: Name = "name", Required, "\"web1\"";
+    /// Where containers get their addresses from. Has `subnet`, `subnet6` or both. Networks of one tenant do not overlap;
+    /// neither do those that this host has routes to, which are routed networks and those with a gateway, nor do these
+    /// overlap an uplink's subnet or a loopback.
+    Network "[[network]]" {
+        /// Unique among the networks of its tenant.
+        name: Name = "name", Required, "\"public\"";
+        /// The `[[tenant]]` that it belongs to.
+        tenant: Name = "tenant", Default("\"default\""), "\"blue\"";
+        /// How its traffic travels. `"routed"`: each container is a /32 and a /128 that the host routes. `"vlan"` and
+        /// `"vxlan"`: containers of all hosts share one Ethernet segment, a VLAN of the uplink or a VXLAN (RFC 7348).
+        encap: EncapWord = "encap", Default("\"routed\""), "\"vlan\"";
+        /// Of a vlan network: the 802.1Q tag. Unique on its uplink.
+        tag: Int<1, 4094> = "tag", Otherwise("required for `vlan`"), "112";
+        /// Of a vlan network: the interface that tagged frames leave by. It need not exist yet, and need not be an
+        /// `[[uplink]]`.
+        uplink: IfName = "uplink", Otherwise("required for `vlan`"), "\"eth2\"";
+        /// Of a vxlan network: its identifier. Unique on this host.
+        vni: Int<1, 16_777_215> = "vni", Otherwise("required for `vxlan`"), "5001";
+        /// Of a vxlan network: the addresses of the hosts that have containers in it. One family; this host's own may be
+        /// among them, so that all hosts can have the same list.
+        vteps: List<IpAddr> = "vteps", Otherwise("required for `vxlan`"), "[\"50.1.1.1\", \"60.1.1.3\"]";
+        /// Of a vxlan network: the address of this host that packets are sent from.
+        local: IpAddr = "local",
+            Otherwise("an own address that is in `vteps`, else the first loopback of their family, else the lowest address of an uplink"),
+            "\"50.1.1.1\"";
+        /// Of a vxlan network: the UDP port, on all hosts the same.
+        port: Int<1, 65535> = "port", Otherwise("4789, for `vxlan`"), "8472";
+        /// IPv4 addresses of the network, /8 to /32.
+        subnet: Ipv4Net = "subnet", Otherwise("no IPv4"), "\"192.168.1.0/24\"";
+        /// The containers' IPv4 gateway: an address of the subnet, which no container gets, or a link-local one. This host
+        /// answers for it. A bridged network without one is no way out, and this host has no way into it.
+        gateway: Ipv4Addr = "gateway", Otherwise("169.254.1.1 for `routed`, else none"), "\"192.168.1.254\"";
+        /// This host's share of the subnet: ranges, prefixes, single addresses. The gateway is never given out, nor are
+        /// the network and the broadcast address of a /30 and shorter.
+        pool: List<AddrRange<Ipv4Addr>> = "pool", Otherwise("the whole subnet"), "[\"192.168.1.1-192.168.1.100\"]";
+        /// What is not given out, though it is in the pool: somebody else has it.
+        exclude: List<AddrRange<Ipv4Addr>> = "exclude", Default("[]"), "[\"192.168.1.10\"]";
+        /// IPv6 addresses of the network, /32 to /128.
+        subnet6: Ipv6Net = "subnet6", Otherwise("no IPv6"), "\"2001:db8:1::/64\"";
+        /// The containers' IPv6 gateway: an address of the subnet, which no container gets, or a link-local one.
+        gateway6: Ipv6Addr = "gateway6", Otherwise("fe80::1 for `routed`, else none"), "\"2001:db8:1::fffe\"";
+        /// This host's share of the IPv6 subnet. The gateway is never given out, nor is the subnet-router anycast address
+        /// of a /126 and shorter.
+        pool6: List<AddrRange<Ipv6Addr>> = "pool6", Otherwise("the whole subnet"), "[\"2001:db8:1::/80\"]";
+        /// What is not given out, though it is in the IPv6 pool.
+        exclude6: List<AddrRange<Ipv6Addr>> = "exclude6", Default("[]"), "[\"2001:db8:1::ff00/120\"]";
+        /// What BGP says about it: a /32 and /128 for each attached container, the subnet as a whole, or nothing. In a
+        /// bridged network, of the families that have a gateway.
+        advertise: Advertise = "advertise",
+            Otherwise("`\"endpoints\"` for `routed` and with a gateway, else `\"none\"`"), "\"subnet\"";
+        /// Whether what leaves the network for other places than networks of the tenant gets an address of this host as
+        /// source. Needs a gateway.
+        masquerade: bool = "masquerade", Default("false"), "true";
+        /// The containers' MTU in bytes; 1280 and up with IPv6 (RFC 8200).
+        mtu: Int<68, 65535> = "mtu", Otherwise("the uplinks', less what the encapsulation takes"), "1400";
+        /// Seconds that an address rests after it was released, before another container may get it.
+        quarantine: Seconds<0, 65535> = "quarantine", Default("30"), "\"2m\"";
+    }
+}
+
+section! {
+    /// Containers of one network that have something in common.
+    Group "[[group]]" {
+        /// Unique among the groups of its tenant.
+        name: Name = "name", Required, "\"web\"";
+        /// The `[[tenant]]` that it belongs to, and its network.
+        tenant: Name = "tenant", Default("\"default\""), "\"blue\"";
         /// The `[[network]]` that it is in.
         network: Name = "network", Required, "\"public\"";
+        /// IPv4 addresses out of the network's pool that only this group's containers get.
+        pool: List<AddrRange<Ipv4Addr>> = "pool",
+            Otherwise("what no group of the network has for itself"), "[\"192.168.1.64/27\"]";
+        /// IPv6 addresses out of the network's pool that only this group's containers get.
+        pool6: List<AddrRange<Ipv6Addr>> = "pool6",
+            Otherwise("what no group of the network has for itself"), "[\"2001:db8:1::64-2001:db8:1::95\"]";
+    }
+    later {
+        "policies";
+        "profile";
+    }
+}
+
+section! {
+    /// A container that this file owns. Others are added and removed while the daemon runs.
+    Endpoint "[[endpoint]]" {
+        /// Unique among the endpoints of its tenant.
+        name: Name = "name", Required, "\"web1\"";
+        /// The `[[tenant]]` that it belongs to, and its network.
+        tenant: Name = "tenant", Default("\"default\""), "\"blue\"";
+        /// The `[[network]]` that it is in. Either this or `group`.
+        network: Name = "network", Otherwise("the network of `group`"), "\"public\"";
+        /// The `[[group]]` that it is in, and so its network. Either this or `network`.
+        group: Name = "group", Otherwise("in no group"), "\"web\"";
         /// The container's network namespace. It may appear later: the endpoint is attached when it does. Unique together
         /// with `interface`.
         netns: AbsolutePath = "netns", Required, "\"/run/netns/web1\"";
         /// What the container's interface is called in there.
         interface: IfName = "interface", Default("\"eth0\""), "\"eth1\"";
-        /// A fixed IPv4 address out of the network's pool.
+        /// A fixed IPv4 address out of the pool of its group, else of its network.
         address: Ipv4Addr = "address", Otherwise("one from the pool"), "\"192.168.1.3\"";
-        /// A fixed IPv6 address out of the network's pool.
+        /// A fixed IPv6 address out of the pool of its group, else of its network.
         address6: Ipv6Addr = "address6", Otherwise("one from the pool"), "\"2001:db8:1::3\"";
-    }
-    later {
-        "group" instead "give the endpoint its `network`";
-        "publish";
-        "tenant" harmless "\"default\"";
+        /// Ports of this host that lead to the container, on all addresses of the host or on one. Needs a gateway. No two
+        /// endpoints publish the same port.
+        publish: List<Publish> = "publish", Default("[]"), "[\"9099:80/tcp\", \"50.1.1.1:8000-8009:8000-8009/udp\"]";
     }
 }
 
@@ -268,5 +330,13 @@ section! {
         socket: AbsolutePath = "socket", Default("\"/run/petiole/petiole.sock\""), "\"/run/petiole/other.sock\"";
         /// Where Prometheus finds the metrics.
         metrics: SocketAddr = "metrics", Otherwise("nowhere"), "\"127.0.0.1:9179\"";
+    }
+}
+
+section! {
+    /// What outlives the daemon. Stands once.
+    State "[state]" {
+        /// Directory of the journal of run-time endpoints.
+        dir: AbsolutePath = "dir", Default("\"/var/lib/petiole\""), "\"/srv/petiole\"";
     }
 }

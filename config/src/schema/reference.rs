@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Api, Endpoint, File, Host, Neighbor, Network, RoutePolicy, Rule, Set, Uplink,
+    Api, Endpoint, File, Group, Host, Neighbor, Network, RoutePolicy, Rule, Set, State, Tenant, Uplink,
     json::paragraph,
     read::{Presence, Section},
 };
@@ -17,9 +17,12 @@ pub fn reference() -> String {
     chapter::<RoutePolicy>("`[[route-policy]]`", &mut out);
     chapter::<Rule>("`rules` of a route policy", &mut out);
     chapter::<Set>("`set` of a rule", &mut out);
+    chapter::<Tenant>("`[[tenant]]`", &mut out);
     chapter::<Network>("`[[network]]`", &mut out);
+    chapter::<Group>("`[[group]]`", &mut out);
     chapter::<Endpoint>("`[[endpoint]]`", &mut out);
     chapter::<Api>("`[api]`", &mut out);
+    chapter::<State>("`[state]`", &mut out);
     let sections: Vec<_> = File::LATER.iter().map(|later| format!("`{}`", later.name)).collect();
     let _ = writeln!(out, "## Sections of later versions\n\n{}: refused.", sections.join(", "));
     out
@@ -37,9 +40,12 @@ pub fn keys() -> Vec<(&'static str, &'static str)> {
         .chain(of::<RoutePolicy>())
         .chain(of::<Rule>())
         .chain(of::<Set>())
+        .chain(of::<Tenant>())
         .chain(of::<Network>())
+        .chain(of::<Group>())
         .chain(of::<Endpoint>())
         .chain(of::<Api>())
+        .chain(of::<State>())
         .collect()
 }
 

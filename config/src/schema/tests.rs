@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use super::{
-    Api, Endpoint, Host, Neighbor, Network, RoutePolicy, Rule, Set, Uplink,
+    Api, Endpoint, Group, Host, Neighbor, Network, RoutePolicy, Rule, Set, State, Tenant, Uplink,
     read::{Key, Later, Presence, Section},
 };
 use crate::{Diagnostics, Files, HostConfig, Kind, SecretFile, parse};
@@ -34,12 +34,15 @@ fn file(section: &str, line: &str) -> Result<HostConfig, Diagnostics> {
         table(Neighbor::TITLE, &["name = \"a\"", "address = \"10.9.9.9\"", "asn = 1", "import = \"all\""]),
         table(RoutePolicy::TITLE, &["name = \"a\""]),
         format!("[[route-policy]]\nname = \"b\"\nrules = [{rule}]\n"),
+        table(Tenant::TITLE, &["name = \"t\""]),
         table(
             Network::TITLE,
             &["name = \"n\"", "subnet = \"192.168.1.0/24\"", "subnet6 = \"2001:db8:1::/64\""],
         ),
+        table(Group::TITLE, &["name = \"g\"", "network = \"n\""]),
         table(Endpoint::TITLE, &["name = \"e\"", "network = \"n\"", "netns = \"/run/netns/e\""]),
         table(Api::TITLE, &[]),
+        table(State::TITLE, &[]),
     ];
     parse("schema", &text.concat(), &Key1).map(|loaded| loaded.config)
 }
@@ -52,9 +55,12 @@ fn sections(mut each: impl FnMut(&'static str, &'static [Key], &'static [Later])
     each(RoutePolicy::TITLE, RoutePolicy::KEYS, RoutePolicy::LATER);
     each(Rule::TITLE, Rule::KEYS, Rule::LATER);
     each(Set::TITLE, Set::KEYS, Set::LATER);
+    each(Tenant::TITLE, Tenant::KEYS, Tenant::LATER);
     each(Network::TITLE, Network::KEYS, Network::LATER);
+    each(Group::TITLE, Group::KEYS, Group::LATER);
     each(Endpoint::TITLE, Endpoint::KEYS, Endpoint::LATER);
     each(Api::TITLE, Api::KEYS, Api::LATER);
+    each(State::TITLE, State::KEYS, State::LATER);
 }
 
 #[test]
@@ -90,7 +96,7 @@ fn examples_are_values_that_their_keys_take() {
 fn an_example_differs_from_the_default_or_shows_it_in_another_form() {
     let base = file("", "").unwrap();
     // These have one value so far, or stand in the base.
-    let same: &[&str] = &["encap", "export", "subnet", "subnet6"];
+    let same: &[&str] = &["export", "subnet", "subnet6", "network"];
     sections(|title, keys, _| {
         for key in keys.iter().filter(|key| key.presence != Presence::Required && !same.contains(&key.name)) {
             let written = file(title, &format!("{} = {}", key.name, key.example));

@@ -1,9 +1,9 @@
-//! Key files that need no disk.
+//! Files that are checked, with key files that need no disk.
 #![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::{io, path::Path};
 
-use petiole_config::{Files, SecretFile};
+use petiole_config::{Diagnostics, Files, HostConfig, Kind, Loaded, SecretFile, parse};
 
 /// `/keys/good` and its bad neighbours.
 pub(crate) struct Keys;
@@ -25,3 +25,26 @@ impl Files for Keys {
         }
     }
 }
+
+/// The file, or what is wrong with it.
+pub(crate) fn check(text: &str) -> Result<Loaded, Diagnostics> {
+    parse("petiole.toml", text, &Keys)
+}
+
+/// A file that is taken.
+#[track_caller]
+pub(crate) fn taken(text: &str) -> HostConfig {
+    check(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).config
+}
+
+/// The kinds and lines of what is wrong, errors and warnings.
+#[track_caller]
+pub(crate) fn wrong(text: &str) -> Vec<(Kind, u64)> {
+    let diagnostics = check(text).map_or_else(|d| d, |loaded| loaded.warnings);
+    let json = diagnostics.to_json();
+    let lines = json["diagnostics"].as_array().unwrap().iter().map(|d| d["line"].as_u64().unwrap());
+    diagnostics.iter().map(|d| d.kind).zip(lines).collect()
+}
+
+/// What every file has.
+pub(crate) const HOST: &str = "[host]\nasn = 65002\n";

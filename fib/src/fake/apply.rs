@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{By, FakeKernel, FakeLink, refuse};
+use super::{By, FakeKernel, FakeLink, dice, refuse};
 use crate::model::{
     IfName, Key, Link, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Observed, Op, OpResult, Route,
     RouteKey, RouteTarget,
@@ -37,12 +37,17 @@ impl FakeKernel {
             }
             Object::NextHop(id, next_hop) => self.write_next_hop(*id, next_hop, create),
             Object::Route(key, route) => self.write_route(*key, route, create),
+            Object::Fdb(entry) if create => self.create_fdb(entry),
+            Object::Fdb(_) => refuse(libc::EOPNOTSUPP, "nothing to change"),
+            Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => {
+                self.write_nft(object, create)
+            }
         }
     }
 
     fn create_link(&mut self, ns: Ns, name: &IfName, link: &Link) -> OpResult {
         let LinkKind::Veth { peer_ns, peer } = &link.kind else {
-            return refuse(libc::EOPNOTSUPP, "only veths are made");
+            return self.create_device(ns, name, link);
         };
         let there = |kernel: &Self, ns, name| kernel.link(ns, name).is_some();
         if !self.spaces.contains_key(&ns) || !self.spaces.contains_key(peer_ns) {
@@ -52,21 +57,23 @@ impl FakeKernel {
             return refuse(libc::EEXIST, "");
         }
         let group = self.owner.link_group;
-        let end = |index: u32, other: (Ns, IfName)| FakeLink {
+        let end = |index: u32, name: &IfName, other: (Ns, IfName)| FakeLink {
             index,
             peer: Some(other),
-            mac: Mac([2, 0, 0, 0, (index >> 8) as u8, index as u8]),
+            kind: LinkKind::VethPeer,
+            mac: dice(name),
             mtu: 1500,
             up: false,
             alias: None,
             group,
+            port: None,
             plugged: true,
         };
-        let mut this = end(self.new_index(), (*peer_ns, peer.clone()));
+        let mut this = end(self.new_index(), name, (*peer_ns, peer.clone()));
         this.mac = link.mac.unwrap_or(this.mac);
         this.mtu = link.mtu.unwrap_or(this.mtu);
         this.alias.clone_from(&link.alias);
-        let other = end(self.new_index(), (ns, name.clone()));
+        let other = end(self.new_index(), peer, (ns, name.clone()));
         self.insert_link(*peer_ns, peer, other);
         self.insert_link(ns, name, this);
         if link.up {
@@ -77,10 +84,27 @@ impl FakeKernel {
 
     fn change_link(&mut self, ns: Ns, name: &IfName, wanted: &Link) -> OpResult {
         let ours = self.is_link_ours(ns, name);
-        let Some(link) = self.link_mut(ns, name) else { return refuse(libc::ENODEV, "") };
-        if !ours && !matches!(wanted.kind, LinkKind::Foreign) {
+        let foreign = matches!(wanted.kind, LinkKind::Foreign);
+        if self.link(ns, name).is_none() {
+            return refuse(libc::ENODEV, "");
+        }
+        if !ours && !foreign {
             return refuse(libc::EPERM, "somebody else's link");
         }
+        self.check_mtu(ns, wanted)?;
+        if let Some(port) = &wanted.port {
+            self.check_bridge(ns, &port.bridge)?;
+        }
+        if let LinkKind::Vlan { parent, .. } = &wanted.kind
+            && wanted.up
+            && !self.link(ns, parent).is_some_and(|parent| parent.up)
+        {
+            return refuse(libc::ENETDOWN, "");
+        }
+        if !foreign {
+            self.set_port(ns, name, wanted.port.clone());
+        }
+        let Some(link) = self.link_mut(ns, name) else { return refuse(libc::ENODEV, "") };
         if let Some(alias) = &wanted.alias {
             link.alias = Some(alias.clone());
         }
@@ -235,7 +259,7 @@ impl FakeKernel {
         Ok(())
     }
 
-    fn is_link_ours(&self, ns: Ns, name: &IfName) -> bool {
+    pub(super) fn is_link_ours(&self, ns: Ns, name: &IfName) -> bool {
         matches!(self.link_state(ns, name), Some(Observed::Link(state)) if self.owner.owns_link(&state))
     }
 
@@ -327,6 +351,8 @@ impl FakeKernel {
                     _ => refuse(libc::ESRCH, ""),
                 }
             }
+            Key::Fdb(entry) => self.delete_fdb(entry),
+            Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => self.delete_nft(key),
         }
     }
 }

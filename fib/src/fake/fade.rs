@@ -42,6 +42,7 @@ impl FakeKernel {
             return;
         }
         self.set_up(ns, name, false, By::Us);
+        self.leave_alone(ns, name);
         // What a link that is down may still have.
         self.flush_neighbours(ns, name, |_| true);
         let addresses = self.addresses_of(ns, name);
@@ -96,6 +97,7 @@ impl FakeKernel {
         if let Some((ns, name)) = peer {
             self.carrier_changed(ns, &name);
         }
+        self.lead_vlans(ns, name, up);
     }
 
     /// The cable, or the other end, came or went.

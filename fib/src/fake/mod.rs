@@ -4,11 +4,13 @@
 //! Must not know the plan. What it does was tried on Linux 6.18 in network namespaces.
 
 mod apply;
+mod bridge;
 mod fade;
+mod nft;
 mod operator;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     sync::Arc,
 };
@@ -17,11 +19,21 @@ use ipnet::IpNet;
 
 use crate::{
     model::{
-        Command, Concern, Errno, Event, IfName, KernelError, Key, LinkKind, LinkState, Mac, NextHop,
-        NextHopId, Ns, Object, Observed, Op, OpResult, Route, RouteKey,
+        BridgePort, Command, Concern, Errno, Event, FdbKey, IfName, KernelError, Key, LinkKind, LinkState,
+        Mac, NextHop, NextHopId, Ns, Object, Observed, Op, OpResult, Route, RouteKey,
     },
     owner::Owner,
 };
+
+const CONCERNS: [Concern; 7] = [
+    Concern::Links,
+    Concern::Addresses,
+    Concern::Neighbours,
+    Concern::Fdb,
+    Concern::NextHops,
+    Concern::Routes,
+    Concern::Nft,
+];
 
 /// What goes wrong with one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +50,14 @@ struct FakeLink {
     index: u32,
     /// The other end of a veth.
     peer: Option<(Ns, IfName)>,
+    /// As it is shown: `VethPeer` with a peer.
+    kind: LinkKind,
     mac: Mac,
     mtu: u32,
     up: bool,
     alias: Option<Arc<str>>,
     group: u32,
+    port: Option<BridgePort>,
     /// A cable is in. Of veths, the other end's being up is their cable.
     plugged: bool,
 }
@@ -78,6 +93,9 @@ pub struct FakeKernel {
     owner: Owner,
     spaces: BTreeMap<Ns, Space>,
     next_hops: BTreeMap<NextHopId, (NextHop, u8)>,
+    /// Permanent and static entries: what is learned is not shown.
+    fdb: BTreeSet<FdbKey>,
+    ruleset: nft::Ruleset,
     last_index: u32,
     faults: BTreeMap<u64, Fault>,
     operations: u64,
@@ -92,6 +110,8 @@ impl FakeKernel {
             owner,
             spaces: BTreeMap::new(),
             next_hops: BTreeMap::new(),
+            fdb: BTreeSet::new(),
+            ruleset: nft::Ruleset::new(),
             last_index: 0,
             faults: BTreeMap::new(),
             operations: 0,
@@ -134,9 +154,7 @@ impl FakeKernel {
                     | Event::Gone(Key::Sysctl(..))
             )
         });
-        for concern in
-            [Concern::Links, Concern::Addresses, Concern::Neighbours, Concern::NextHops, Concern::Routes]
-        {
+        for concern in CONCERNS {
             self.events.push_back(Event::Overrun(concern));
         }
     }
@@ -161,32 +179,77 @@ impl FakeKernel {
                     self.events.push_back(event);
                 }
             }
-            Command::Namespace { .. } | Command::Forget(_) | Command::Resolve(_) | Command::Stop => {}
+            Command::Namespace { .. }
+            | Command::Forget(_)
+            | Command::Resolve(_)
+            | Command::Stop
+            | Command::FlushConnections(_) => {}
         }
     }
 
-    /// Applies operations in order.
+    /// Applies operations in order. Those on nftables that stand next to each other are one transaction: done as a
+    /// whole, or not at all (`ECANCELED` for those that were not to blame).
     pub fn apply(&mut self, ops: &[Op]) -> Vec<(Key, OpResult)> {
-        let one = |op: &Op| {
-            let number = self.operations;
-            self.operations += 1;
-            let result = match self.faults.get(&number).copied() {
-                Some(Fault::Refuse(errno)) => refuse(errno, "on demand"),
-                Some(Fault::DoneBut(errno)) => self.apply_one(op).and_then(|()| refuse(errno, "but done")),
-                None => self.apply_one(op),
-            };
-            (op.key(), result)
-        };
-        ops.iter().map(one).collect()
+        let mut all = Vec::new();
+        for run in ops.chunk_by(|a, b| a.key().is_nft() && b.key().is_nft()) {
+            let before = run.first().is_some_and(|op| op.key().is_nft()).then(|| self.ruleset.clone());
+            let mut refused = false;
+            let mut results = Vec::new();
+            for op in run {
+                let number = self.operations;
+                self.operations += 1;
+                results.push(match self.faults.get(&number).copied() {
+                    _ if refused && before.is_some() => refuse(libc::ECANCELED, ""),
+                    Some(Fault::Refuse(errno)) => {
+                        refused = true;
+                        refuse(errno, "on demand")
+                    }
+                    Some(Fault::DoneBut(errno)) => {
+                        let result = self.apply_one(op);
+                        refused |= result.is_err();
+                        result.and_then(|()| refuse(errno, "but done"))
+                    }
+                    None => {
+                        let result = self.apply_one(op);
+                        refused |= result.is_err();
+                        result
+                    }
+                });
+            }
+            if let (true, Some(before)) = (refused, before) {
+                self.ruleset = before;
+                // Neither is what was said to be done but for the answer.
+                let undone = results.iter_mut().filter(|result| result.is_ok());
+                undone.for_each(|result| *result = refuse(libc::ECANCELED, ""));
+            }
+            all.extend(run.iter().map(Op::key).zip(results));
+        }
+        all
+    }
+
+    /// Everything in the host's namespace but sysctls.
+    pub fn observed(&self) -> Vec<Observed> {
+        CONCERNS.iter().flat_map(|concern| self.seen(Ns::HOST, *concern).unwrap_or_default()).collect()
     }
 
     fn dump(&mut self, ns: Ns, concern: Concern) {
-        let Some(space) = self.spaces.get(&ns) else {
+        let Some(objects) = self.seen(ns, concern) else {
             self.events.push_back(Event::NamespaceLost(ns, "no such namespace".to_owned()));
             return;
         };
+        let mut parts = objects.chunks(3).map(<[Observed]>::to_vec).collect::<Vec<_>>();
+        let end = parts.pop().unwrap_or_default();
+        for objects in parts {
+            self.events.push_back(Event::Dump { ns, concern, objects, last: false });
+        }
+        self.events.push_back(Event::Dump { ns, concern, objects: end, last: true });
+    }
+
+    /// What a dump shows; `None` without such a namespace.
+    fn seen(&self, ns: Ns, concern: Concern) -> Option<Vec<Observed>> {
+        let space = self.spaces.get(&ns)?;
         let of = |object, protocol| Observed::Object { object, protocol };
-        let objects: Vec<Observed> = match concern {
+        Some(match concern {
             Concern::Links => space.links.keys().filter_map(|n| self.link_state(ns, n)).collect(),
             Concern::Addresses => space
                 .addresses
@@ -207,13 +270,12 @@ impl FakeKernel {
                 .filter(|(_, (_, p))| *p == self.owner.protocol)
                 .map(|(key, (route, p))| of(Object::Route(*key, route.clone()), *p))
                 .collect(),
-        };
-        let mut parts = objects.chunks(3).map(<[Observed]>::to_vec).collect::<Vec<_>>();
-        let end = parts.pop().unwrap_or_default();
-        for objects in parts {
-            self.events.push_back(Event::Dump { ns, concern, objects, last: false });
-        }
-        self.events.push_back(Event::Dump { ns, concern, objects: end, last: true });
+            Concern::Fdb if ns == Ns::HOST => {
+                self.fdb.iter().map(|entry| of(Object::Fdb(entry.clone()), 0)).collect()
+            }
+            Concern::Nft if ns == Ns::HOST => self.dump_nft(),
+            Concern::Fdb | Concern::Nft => Vec::new(),
+        })
     }
 
     fn link(&self, ns: Ns, name: &IfName) -> Option<&FakeLink> {
@@ -238,12 +300,13 @@ impl FakeKernel {
             ns,
             index: link.index,
             name: name.clone(),
-            kind: if link.peer.is_some() { LinkKind::VethPeer } else { LinkKind::Foreign },
+            kind: link.kind.clone(),
             mac: Some(link.mac),
             mtu: link.mtu,
             up: link.up,
             carrier: self.has_carrier(link),
             alias: link.alias.clone(),
+            port: link.port.clone(),
             group: link.group,
         }))
     }
@@ -272,6 +335,13 @@ impl FakeKernel {
         self.last_index += 1;
         self.last_index
     }
+}
+
+/// A link's first Ethernet address, from its name: a link that we make must not change the address of one that others
+/// make later.
+fn dice(name: &IfName) -> Mac {
+    let dice = name.as_str().bytes().fold(0_u16, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+    Mac([6, 0, 0, 0, (dice >> 8) as u8, dice as u8])
 }
 
 fn refuse(errno: i32, text: &str) -> OpResult {

@@ -4,9 +4,9 @@ use std::{fmt::Write, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{By, FakeKernel, FakeLink, Space};
+use super::{By, FakeKernel, FakeLink, Space, dice};
 use crate::{
-    model::{IfName, Key, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget},
+    model::{IfName, Key, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget},
     owner::Owner,
 };
 
@@ -47,16 +47,16 @@ impl FakeKernel {
             return;
         }
         let index = self.new_index();
-        // A link that we make must not change the address of one that others make later.
-        let dice = name.as_str().bytes().fold(0_u16, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
         let link = FakeLink {
             index,
             peer: None,
-            mac: Mac([6, 0, 0, 0, (dice >> 8) as u8, dice as u8]),
+            kind: LinkKind::Foreign,
+            mac: dice(name),
             mtu: 1500,
             up: false,
             alias: None,
             group: 0,
+            port: None,
             plugged: true,
         };
         self.insert_link(ns, name, link);
@@ -68,6 +68,14 @@ impl FakeKernel {
         let group = self.owner.link_group;
         if let Some(link) = self.link_mut(ns, name) {
             link.group = group;
+            self.announce_link(ns, name);
+        }
+    }
+
+    /// Somebody takes the owner's group off a link: it is his now.
+    pub fn unmark_link(&mut self, ns: Ns, name: &IfName) {
+        if let Some(link) = self.link_mut(ns, name) {
+            link.group = 0;
             self.announce_link(ns, name);
         }
     }
@@ -172,6 +180,8 @@ impl FakeKernel {
                     self.announce_gone(Ns::HOST, key.clone());
                 }
             }
+            Key::Fdb(entry) => self.take_fdb_away(entry),
+            Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => self.take_nft_away(key),
             Key::Route(route) => {
                 if self.spaces.get_mut(&route.ns).is_some_and(|s| s.routes.remove(route).is_some()) {
                     self.announce_gone(route.ns, key.clone());
@@ -241,7 +251,10 @@ impl FakeKernel {
         for (ns, space) in &self.spaces {
             for (name, l) in &space.links {
                 let marked = l.group == owner.link_group;
-                let text = format!("{} mtu {} up {} alias {:?}", l.mac, l.mtu, l.up, l.alias);
+                let text = format!(
+                    "{:?} {} mtu {} up {} alias {:?} port {:?}",
+                    l.kind, l.mac, l.mtu, l.up, l.alias, l.port
+                );
                 line(marked, Key::Link(*ns, name.clone()), text);
             }
             for (link, address, protocol) in &space.addresses {
@@ -256,6 +269,12 @@ impl FakeKernel {
                 line(*protocol == owner.protocol, Key::Route(*key), format!("{route:?} proto {protocol}"));
             }
         }
+        for entry in &self.fdb {
+            let on = self.link(Ns::HOST, &entry.link);
+            let marked = on.is_some_and(|l| l.group == owner.link_group);
+            line(marked, Key::Fdb(entry.clone()), String::new());
+        }
+        self.nft_lines(&mut line);
         for (id, (next_hop, protocol)) in &self.next_hops {
             let mine = owner.owns_next_hop(*id, *protocol);
             line(mine, Key::NextHop(*id), format!("{next_hop:?} proto {protocol}"));

@@ -3,7 +3,10 @@
 //! Routes, next hops, new addresses and neighbours go into the batch at once. What depends on an answer (a link's
 //! index, whether a thing is ours) has the batch sent first.
 
-use std::{collections::HashMap, io, os::fd::AsFd};
+mod fdb;
+mod links;
+
+use std::{collections::HashMap, io};
 
 use ipnet::IpNet;
 
@@ -12,18 +15,19 @@ use super::{
     channel::Channel,
     codec::{Message, Writer},
     engine::Engine,
-    failed, link, neighbour, nexthop, refused,
+    failed, link, neighbour, nexthop, nft, refused,
     route::{self, Entry},
     sysctl,
 };
 use crate::model::{
-    IfName, KernelError, Key, Link, LinkKind, LinkState, Mac, NextHop, NextHopId, Ns, Object, Op, OpResult,
-    Route, RouteKey,
+    IfName, KernelError, Key, LinkState, Mac, NextHop, NextHopId, Ns, Object, Op, OpResult, Route, RouteKey,
 };
 
 /// One [`Command::Apply`](crate::model::Command::Apply) on its way.
 struct Run {
     results: Vec<OpResult>,
+    /// Operations on nftables that come one after the other: they are done together.
+    transaction: Vec<usize>,
     /// Where the requests in the batch belong.
     target: Ns,
     /// The container last worked in. Closed with the run at the latest: it keeps the namespace alive.
@@ -48,8 +52,18 @@ impl Engine {
     /// Applies operations in order and says what became of each.
     pub(super) fn apply(&mut self, ops: Vec<Op>) -> Vec<(Key, OpResult)> {
         self.watch();
-        let mut run = Run { results: vec![Ok(()); ops.len()], target: Ns::HOST, container: None };
+        let mut run = Run {
+            results: vec![Ok(()); ops.len()],
+            transaction: Vec::new(),
+            target: Ns::HOST,
+            container: None,
+        };
         for (number, op) in ops.iter().enumerate() {
+            if nft::concerns(op) {
+                run.transaction.push(number);
+                continue;
+            }
+            self.transact(&mut run, &ops);
             let ns = namespace(op);
             if ns != run.target || self.batch.is_full() {
                 self.flush(&mut run);
@@ -62,9 +76,21 @@ impl Engine {
             }
         }
         self.flush(&mut run);
+        self.transact(&mut run, &ops);
         // What was announced before the answer is told before it.
         self.watch();
         ops.into_iter().map(into_key).zip(run.results).collect()
+    }
+
+    /// Does what has gathered for nftables, after all that came before it.
+    fn transact(&mut self, run: &mut Run, ops: &[Op]) {
+        if run.transaction.is_empty() {
+            return;
+        }
+        self.flush(run);
+        let numbers = std::mem::take(&mut run.transaction);
+        self.apply_nft(ops, numbers, &mut run.results);
+        self.watch();
     }
 
     /// Sends what is in the batch, and looks at what has happened meanwhile: a long run must not hold up the news
@@ -95,6 +121,8 @@ impl Engine {
                 self.put_neighbour(run, number, verb, link, *address, *mac)
             }
             Object::Link(ns, name, link) => self.put_link(run, *ns, verb, name, link),
+            Object::Fdb(key) => self.put_fdb(run, number, verb, key),
+            Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => Err(not_alone()),
             Object::Sysctl(ns, name, value) => {
                 self.flush(run);
                 match self.namespaces.within(*ns, || sysctl::write(name, value)) {
@@ -140,6 +168,8 @@ impl Engine {
             }
             Key::Link(_, name) => return self.delete_link(run, name),
             Key::Sysctl(..) => return Err(refused(libc::EOPNOTSUPP, "a sysctl cannot be deleted")),
+            Key::Fdb(key) => return self.delete_fdb(run, number, key),
+            Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => return Err(not_alone()),
         }
         Ok(())
     }
@@ -246,75 +276,6 @@ impl Engine {
         Ok(())
     }
 
-    fn put_link(&mut self, run: &mut Run, ns: Ns, verb: Verb, name: &IfName, link: &Link) -> OpResult {
-        self.flush(run);
-        if let (Verb::Create, LinkKind::Veth { peer_ns, peer }) = (verb, &link.kind) {
-            let outcome = self.create_veth(run, ns, name, link, *peer_ns, peer);
-            self.links_changed(run, name);
-            return outcome;
-        }
-        let now = self.look_up(run, name)?;
-        if link.kind != LinkKind::Foreign && !self.owner.owns_link(&now) {
-            return Err(not_ours(&now));
-        }
-        let Some(request) = link::set(&now, link) else { return Ok(()) };
-        let outcome = self.request(run, request, |_| {});
-        self.links_changed(run, name);
-        outcome
-    }
-
-    fn create_veth(
-        &mut self,
-        run: &mut Run,
-        ns: Ns,
-        name: &IfName,
-        link: &Link,
-        peer_ns: Ns,
-        peer: &IfName,
-    ) -> OpResult {
-        let peer_file = if peer_ns == ns {
-            None
-        } else {
-            Some(self.namespaces.file(peer_ns).map_err(|error| {
-                self.lose(peer_ns, &error);
-                failed(&error)
-            })?)
-        };
-        let peer_ns = peer_file.as_ref().map(AsFd::as_fd);
-        let veth = link::NewVeth { name, link, peer, peer_ns, group: self.owner.link_group };
-        self.request(run, |w, seq, flags| link::create_veth(w, seq, flags, &veth), |_| {})?;
-        let now = self.look_up(run, name)?;
-        let Some(request) = link::set(&now, link) else { return Ok(()) };
-        self.request(run, request, |_| {}).inspect_err(|_| {
-            // All or nothing: a retry would find its own half-made link in the way.
-            if let Err(error) = self.request(run, |w, seq, f| link::delete(w, seq, f, now.index), |_| {}) {
-                tracing::warn!(%error, link = %name, "a link that could not be set up cannot be removed either");
-            }
-        })
-    }
-
-    fn delete_link(&mut self, run: &mut Run, name: &IfName) -> OpResult {
-        self.flush(run);
-        let now = self.look_up(run, name)?;
-        if !self.owner.owns_link(&now) {
-            return Err(not_ours(&now));
-        }
-        if run.target == Ns::HOST {
-            self.echoes.links.insert(now.index);
-        }
-        let outcome = self.request(run, |w, seq, flags| link::delete(w, seq, flags, now.index), |_| {});
-        self.links_changed(run, name);
-        outcome
-    }
-
-    /// What was known of links is to be read again; the other end of a veth may be news in the host's namespace.
-    fn links_changed(&mut self, run: &mut Run, name: &IfName) {
-        if let Some(session) = &mut run.container {
-            session.links.remove(name);
-        }
-        self.watch();
-    }
-
     /// Where the kernel does not announce to us what we did to addresses, tracked addresses are looked up all the
     /// same.
     fn disturb(&mut self, run: &Run) {
@@ -414,8 +375,15 @@ impl Engine {
         let mut state = None;
         let ask = |w: &mut Writer, seq, flags| link::get(w, seq, flags, name);
         self.request(run, ask, |message| state = link::decode(ns, message))?;
+        self.named(run, state, name)
+    }
+
+    /// What was seen, with the names of the links that it depends on.
+    fn named(&self, run: &Run, seen: Option<link::Seen>, name: &IfName) -> Result<LinkState, KernelError> {
         // By an alternative name the kernel finds links too.
-        state.filter(|state| state.name == *name).ok_or_else(|| no_link(name))
+        let seen = seen.filter(|seen| seen.name() == name).ok_or_else(|| no_link(name))?;
+        let on_host = run.target == Ns::HOST;
+        Ok(seen.state(|index| if on_host { self.interfaces.name(index) } else { None }))
     }
 
     /// One request outside the batch, which must have been sent.
@@ -460,6 +428,11 @@ impl Engine {
     }
 }
 
+/// An operation that belongs into a transaction.
+fn not_alone() -> KernelError {
+    refused(libc::EINVAL, "only possible in a transaction")
+}
+
 fn no_link(name: &IfName) -> KernelError {
     refused(libc::ENODEV, format!("no link {name}"))
 }
@@ -478,12 +451,22 @@ fn namespace(op: &Op) -> Ns {
         Op::Create(object) | Op::Change(object) => match object {
             Object::Sysctl(ns, ..) | Object::Link(ns, ..) => *ns,
             Object::Address(ns, ..) | Object::Neighbour(ns, ..) => *ns,
-            Object::NextHop(..) => Ns::HOST,
+            Object::NextHop(..)
+            | Object::Fdb(_)
+            | Object::Table(_)
+            | Object::Chain(..)
+            | Object::Set(..)
+            | Object::Element(..) => Ns::HOST,
             Object::Route(key, _) => key.ns,
         },
         Op::Delete(key) => match key {
             Key::Sysctl(ns, _) | Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => *ns,
-            Key::NextHop(_) => Ns::HOST,
+            Key::NextHop(_)
+            | Key::Fdb(_)
+            | Key::Table(_)
+            | Key::Chain(_)
+            | Key::Set(_)
+            | Key::Element(..) => Ns::HOST,
             Key::Route(key) => key.ns,
         },
     }

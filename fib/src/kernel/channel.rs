@@ -13,11 +13,11 @@ use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use rustix::net::sockopt;
 
 use super::{
-    codec::{HEADER, Message, Writer, attributes_after, messages, text_of, u32_at},
+    codec::{HEADER, Message, Writer, attributes_after, messages, text_of, u32_at, u32_of},
     failed, refused,
     uapi::{
         NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN,
-        NLMSGERR_ATTR_MSG,
+        NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS,
     },
 };
 use crate::model::{Errno, KernelError};
@@ -49,6 +49,9 @@ pub(super) enum Answer<'a> {
     Refused(KernelError),
 }
 
+/// Writes one request, with the sequence number and flags given.
+pub(super) type Request<'a> = &'a dyn Fn(&mut Writer, u32, u16);
+
 /// A socket in the network namespace that the thread was in when it was opened.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -58,9 +61,14 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Opens a socket with a receive buffer of that many bytes.
+    /// Opens a socket to rtnetlink with a receive buffer of that many bytes.
     pub(super) fn open(receive_buffer: usize) -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        Self::open_on(NETLINK_ROUTE, receive_buffer)
+    }
+
+    /// Opens a socket to another family of netlink (`NETLINK_*`).
+    pub(super) fn open_on(protocol: isize, receive_buffer: usize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         enlarge(&socket, receive_buffer)?;
         // the kernel's own words beside the error numbers; without the copy of the request
         socket.set_ext_ack(true)?;
@@ -107,6 +115,50 @@ impl Channel {
         }
     }
 
+    /// Sends a transaction of netfilter: requests numbered `first` to `last`, in a frame whose beginning and end are
+    /// numbered `first - 1` and `last + 1`. The last request asks for an acknowledgement. `each` is told which were
+    /// refused, and at which octet of the request where the kernel says so. `Err`: the whole was refused, for none of
+    /// them, or its outcome is unknown.
+    pub(super) fn transact(
+        &mut self,
+        frame: &[u8],
+        first: u32,
+        last: u32,
+        mut each: impl FnMut(u32, KernelError, Option<usize>),
+    ) -> Result<(), KernelError> {
+        let begin = first.wrapping_sub(1);
+        self.send(frame)?;
+        loop {
+            for message in messages(self.receive()?) {
+                if message.kind != NLMSG_ERROR || message.seq.wrapping_sub(begin) > last.wrapping_sub(begin) {
+                    continue;
+                }
+                if let Some(error) = error_of(&message) {
+                    if message.seq == begin {
+                        return Err(error);
+                    }
+                    each(message.seq, error, offset_of(&message));
+                }
+                if message.seq == last {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Sees to it that a request of that many bytes can be sent, as far as that is allowed.
+    pub(super) fn make_room(&self, bytes: usize) {
+        // What the kernel needs for itself is not counted; the limit is on the bytes less a few.
+        let wanted = bytes.saturating_add(4096);
+        if sockopt::socket_send_buffer_size(&self.socket).is_ok_and(|now| now >= wanted) {
+            return;
+        }
+        if sockopt::set_socket_send_buffer_size_force(&self.socket, wanted).is_err() {
+            // Whether it was enough shows when sending.
+            let _ = sockopt::set_socket_send_buffer_size(&self.socket, wanted);
+        }
+    }
+
     /// Sends one request, written by `encode` with the sequence number and flags given, and waits for its outcome.
     pub(super) fn request(
         &mut self,
@@ -120,6 +172,32 @@ impl Channel {
         self.exchange(writer.as_slice(), seq, seq, |_, answer| match answer {
             Answer::Message(message) => each(message),
             Answer::Refused(error) => outcome = Err(error),
+        })?;
+        outcome
+    }
+
+    /// Sends requests together, each written as by [`Self::request`], and waits for the outcome of all: the first
+    /// refusal, if there is one. The kernel goes on after a refusal, so the later ones must make no sense without the
+    /// earlier ones, or do no harm.
+    pub(super) fn sequence(
+        &mut self,
+        requests: &[Request<'_>],
+        mut each: impl FnMut(Message<'_>),
+    ) -> Result<(), KernelError> {
+        let Some(after_first) = (requests.len() as u32).checked_sub(1) else { return Ok(()) };
+        let mut writer = Writer::default();
+        let first = reserve(after_first + 1);
+        let last = first.wrapping_add(after_first);
+        let mut seq = first;
+        for encode in requests {
+            encode(&mut writer, seq, if seq == last { super::uapi::NLM_F_ACK } else { 0 });
+            seq = seq.wrapping_add(1);
+        }
+        let mut outcome = Ok(());
+        self.exchange(writer.as_slice(), first, last, |_, answer| match answer {
+            Answer::Message(message) => each(message),
+            Answer::Refused(error) if outcome.is_ok() => outcome = Err(error),
+            Answer::Refused(_) => {}
         })?;
         outcome
     }
@@ -222,22 +300,29 @@ fn error_of(message: &Message<'_>) -> Option<KernelError> {
     if code == 0 || (code > 0 && message.kind == NLMSG_DONE) {
         return None; // a dump may end with a positive count
     }
-    let mut text = None;
-    if message.flags & NLM_F_ACK_TLVS != 0 {
-        let skip = if message.kind == NLMSG_DONE {
-            4
-        } else if message.flags & NLM_F_CAPPED != 0 {
-            4 + HEADER
-        } else {
-            // behind a copy of the whole request
-            4usize.saturating_add((u32_at(message.body, 4)? as usize).next_multiple_of(4))
-        };
-        text = attributes_after(message.body, skip)
-            .find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG)
-            .and_then(|(_, payload)| text_of(payload))
-            .map(str::to_owned);
-    }
+    let text = extended(message, NLMSGERR_ATTR_MSG).and_then(text_of).map(str::to_owned);
     Some(KernelError { errno: Errno(code.saturating_neg()), text })
+}
+
+/// Which attribute of the request the error is about, as octets from the start of its header.
+fn offset_of(message: &Message<'_>) -> Option<usize> {
+    extended(message, NLMSGERR_ATTR_OFFS).and_then(u32_of).map(|offset| offset as usize)
+}
+
+/// One of the attributes behind an error.
+fn extended<'a>(message: &Message<'a>, wanted: u16) -> Option<&'a [u8]> {
+    if message.flags & NLM_F_ACK_TLVS == 0 {
+        return None;
+    }
+    let skip = if message.kind == NLMSG_DONE {
+        4
+    } else if message.flags & NLM_F_CAPPED != 0 {
+        4 + HEADER
+    } else {
+        // behind a copy of the whole request
+        4usize.saturating_add((u32_at(message.body, 4)? as usize).next_multiple_of(4))
+    };
+    attributes_after(message.body, skip).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload)
 }
 
 #[cfg(test)]
@@ -249,7 +334,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_makes_the_error_reader_panic(kind in 2u16..=3, flags: u16, body: Vec<u8>) {
-            let _ = error_of(&Message { kind, flags, seq: 0, port: 0, body: &body });
+            let message = Message { kind, flags, seq: 0, port: 0, body: &body };
+            let _ = (error_of(&message), offset_of(&message));
         }
     }
 }

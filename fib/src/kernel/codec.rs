@@ -110,6 +110,11 @@ impl Writer {
         self.bytes.len()
     }
 
+    /// Takes back what was written beyond the first `length` bytes.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.bytes.truncate(length);
+    }
+
     /// Starts anew, keeping the allocation.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();

@@ -7,11 +7,11 @@ use super::{
     channel::Channel,
     contested::{Foreign, Routes},
     engine::Engine,
-    failed, link, neighbour, nexthop, route,
+    failed, fdb, link, neighbour, nexthop, route,
     uapi::{AF_INET, AF_INET6},
 };
 use crate::model::{
-    Concern, Event, IfName, KernelError, LinkState, NextHopId, Ns, Object, Observed, RouteKey,
+    Concern, Event, FdbKey, IfName, KernelError, LinkState, NextHopId, Ns, Object, Observed, RouteKey,
 };
 
 /// Routes are told in parts of this size, so that a full table is never one vector.
@@ -21,6 +21,9 @@ impl Engine {
     /// Reads everything of one concern in one namespace and tells it. A namespace that cannot be entered is told
     /// instead.
     pub(super) fn dump(&mut self, ns: Ns, concern: Concern) -> Result<(), KernelError> {
+        if concern == Concern::Nft {
+            return self.dump_nft(ns);
+        }
         let mut container = None;
         if ns != Ns::HOST {
             let receive_buffer = self.options.receive_buffer;
@@ -79,7 +82,12 @@ impl Engine {
                 }
                 part
             }
-            Concern::Links => Vec::new(),
+            Concern::Fdb if ns == Ns::HOST => channel.dump(fdb::dump, |message| {
+                let fdb::Seen { link, mac, target } = fdb::decode(message)?;
+                let object = Object::Fdb(FdbKey { link: names.get(link)?, mac, target });
+                Some(Observed::Object { object, protocol: 0 })
+            })?,
+            Concern::Links | Concern::Fdb | Concern::Nft => Vec::new(),
         };
         tell(rest, true);
         Ok(())
@@ -165,7 +173,9 @@ impl Names {
 
 /// All links of the channel's namespace.
 fn links(channel: &mut Channel, ns: Ns) -> Result<Vec<LinkState>, KernelError> {
-    channel.dump(link::dump, |message| link::decode(ns, message))
+    let seen = channel.dump(link::dump, |message| link::decode(ns, message))?;
+    let names = Names(seen.iter().map(|seen| (seen.index(), seen.name().clone())).collect());
+    Ok(seen.into_iter().map(|seen| seen.state(|index| names.get(index))).collect())
 }
 
 /// A kernel without nexthop objects (before 5.3) has none.

@@ -17,12 +17,14 @@ use super::{
     failed,
     interfaces::Interfaces,
     monitor::{Echoes, Monitor},
+    netfilter,
     netns::Namespaces,
+    nft::Nft,
     resolve::Resolver,
     sysctl,
 };
 use crate::{
-    model::{Command, Concern, Event, Key, Ns, Object, Observed},
+    model::{Command, Concern, Event, KernelError, Key, Ns, Object, Observed},
     owner::Owner,
 };
 
@@ -42,6 +44,9 @@ pub(super) struct Engine {
     pub(super) monitor: Monitor,
     pub(super) echoes: Echoes,
     pub(super) resolver: Resolver,
+    /// Requests to netfilter, opened when there is the first.
+    netfilter: Option<Channel>,
+    pub(super) nft: Nft,
     wake: Arc<OwnedFd>,
     pub(super) events: Box<dyn Fn(Event) + Send>,
     dumps_due: Vec<(Instant, Ns, Concern)>,
@@ -77,6 +82,8 @@ impl Engine {
             monitor,
             echoes: Echoes::default(),
             resolver: Resolver::default(),
+            netfilter: None,
+            nft: Nft::default(),
             wake,
             events,
             dumps_due: Vec::new(),
@@ -128,7 +135,16 @@ impl Engine {
             Command::Dump(ns, concern) => self.dump_or_later(ns, concern),
             Command::ReadSysctls(ns, names) => self.read_sysctls(ns, names),
             Command::Resolve(addresses) => self.resolver.track(addresses),
+            Command::FlushConnections(addresses) => self.flush_connections(&addresses),
             Command::Stop => {}
+        }
+    }
+
+    /// The socket for requests to netfilter in the host's namespace.
+    pub(super) fn netfilter(&mut self) -> Result<&mut Channel, KernelError> {
+        match &mut self.netfilter {
+            Some(channel) => Ok(channel),
+            none => Ok(none.insert(netfilter::open(self.options.receive_buffer)?)),
         }
     }
 

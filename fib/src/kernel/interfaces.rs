@@ -1,8 +1,8 @@
-//! The host's links, kept current by the monitor: name ↔ index, and who has a carrier.
+//! The host's links, kept current by the monitor: name ↔ index, who has a carrier, who is a port of which bridge.
 
 use std::collections::HashMap;
 
-use crate::model::{IfName, LinkState};
+use crate::model::{IfName, LinkKind, LinkState};
 
 /// All links of the host's namespace.
 #[derive(Debug, Default)]
@@ -47,6 +47,27 @@ impl Interfaces {
         old_name.map_or(Change::State, Change::Renamed)
     }
 
+    /// A link has another name now: those that it is the bridge or the parent of show it. Gives their new states.
+    pub(super) fn follow(&mut self, former: &IfName, now: &IfName) -> Vec<LinkState> {
+        let mut changed = Vec::new();
+        for link in self.links.values_mut() {
+            let parent = match &mut link.kind {
+                LinkKind::Vlan { parent, .. } => Some(parent),
+                _ => None,
+            };
+            let named = parent.into_iter().chain(link.port.as_mut().map(|port| &mut port.bridge));
+            let mut hit = false;
+            for name in named.filter(|name| **name == *former) {
+                *name = now.clone();
+                hit = true;
+            }
+            if hit {
+                changed.push(link.clone());
+            }
+        }
+        changed
+    }
+
     /// The link with this index is gone.
     pub(super) fn remove(&mut self, index: u32) -> Option<LinkState> {
         let link = self.links.remove(&index)?;
@@ -80,7 +101,7 @@ impl Interfaces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LinkKind, Ns};
+    use crate::model::{BridgePort, Ns};
 
     fn link(index: u32, name: &str) -> LinkState {
         LinkState {
@@ -93,6 +114,7 @@ mod tests {
             up: true,
             carrier: true,
             alias: None,
+            port: None,
             group: 0,
         }
     }
@@ -107,6 +129,22 @@ mod tests {
         assert_eq!(interfaces.index(&IfName::new("a").unwrap()), Some(2));
         assert_eq!(interfaces.index(&IfName::new("b").unwrap()), Some(1));
         assert_eq!(interfaces.index(&IfName::new("tmp").unwrap()), None);
+    }
+
+    #[test]
+    fn a_bridge_under_another_name_is_the_bridge_of_its_ports_under_that_name() {
+        let in_bridge = |index, of: &str| {
+            let bridge = IfName::new(of).unwrap();
+            let port =
+                BridgePort { bridge, isolated: true, hairpin: false, neigh_suppress: false, learning: true };
+            LinkState { port: Some(port), ..link(index, &format!("port{index}")) }
+        };
+        let mut interfaces = Interfaces::default();
+        interfaces.reset([link(1, "a"), in_bridge(2, "a"), in_bridge(3, "other")]);
+        let (former, now) = (IfName::new("a").unwrap(), IfName::new("b").unwrap());
+        assert_eq!(interfaces.follow(&former, &now), [in_bridge(2, "b")]);
+        assert_eq!(interfaces.get(2), Some(&in_bridge(2, "b")));
+        assert_eq!(interfaces.follow(&former, &now), []);
     }
 
     #[test]

@@ -13,13 +13,18 @@
 //! | `sys` | the system calls that need `unsafe` |
 //! | `channel` | one request socket: exchange, dump |
 //! | `batch` | many requests in one `sendmsg`, whose error belongs to which operation |
-//! | `link`, `address`, `neighbour`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
+//! | `link`, `address`, `neighbour`, `fdb`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
+//! | `device`, `port` | of links: what a bridge, a VLAN and a VXLAN device are made of; how a port of a bridge is set |
+//! | `netfilter` | what the requests of the next two have in common |
+//! | `nft` | nftables: transactions, dumps, what others do there |
+//! | `conntrack` | forgetting connections |
+//! | `udp` | who has a UDP port |
 //! | `netns` | entering a container's network namespace and coming back |
 //! | `interfaces` | the host's links: name ↔ index |
 //! | `contested` | foreign objects that stand on our keys |
 //! | `apply` | operations → batches |
 //! | `dump` | everything of one concern |
-//! | `monitor` | what others do |
+//! | `monitor`, `filter` | what others do; what of it is not to be heard |
 //! | `resolve` | where packets for an address would go |
 //! | `engine` | the thread: all of the above in one loop |
 //!
@@ -32,6 +37,8 @@
 //! - Deletion of a route carries our protocol, which the kernel compares. Deletion of a next hop is refused when the
 //!   id is known to be foreign; addresses, neighbours and links are looked at first (`IFA_PROTO`, `NDA_PROTOCOL`,
 //!   the alias) and then named by interface index.
+//! - A link joins a bridge, and forwarding entries are written, only where link and bridge are ours. A port's entry is
+//!   looked at first: learned ones give way, what is static on another port does not.
 //! - Change of a learned route (our table and metric in the host's namespace) is a replacement, refused with `EEXIST` on keys
 //!   where a foreign route is known to stand. They are known from one scan of all routes, kept current by the
 //!   monitor, which is read right before each batch. What is left is a foreign route *prepended* to ours in the
@@ -50,6 +57,9 @@
 //! | a next hop is deleted by request | it, groups that shrink (as new ones), groups left empty | |
 //! | a next hop or group goes, however | with `nexthop_compat_mode` 1 IPv6 routes by it | IPv4 routes by it; with mode 0 IPv6 ones too |
 //! | the last IPv4 address of a link is deleted | the address, its connected route | IPv4 routes out of the link by gateway; next hops stay |
+//! | a port leaves its bridge, or the bridge goes | the port (as a link without bridge), its static forwarding entries | |
+//! | a port's static entry is put on another port | the entry there | that it is gone here (told as [`Event::Overrun`] by us) |
+//! | a VXLAN device goes | it, its forwarding entries | |
 //! | an IPv6 address is deleted | the address, its connected route | (all else stays) |
 //! | an IPv4 address that routes prefer as source is deleted | the address, those routes (silent before Linux 6.6) | |
 //!
@@ -61,15 +71,22 @@ mod apply;
 mod batch;
 mod channel;
 mod codec;
+mod conntrack;
 mod contested;
+mod device;
 mod dump;
 mod engine;
+mod fdb;
+mod filter;
 mod interfaces;
 mod link;
 mod monitor;
 mod neighbour;
+mod netfilter;
 mod netns;
 mod nexthop;
+mod nft;
+mod port;
 mod resolve;
 mod route;
 mod sys;
@@ -77,6 +94,7 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 mod uapi;
+mod udp;
 
 use std::{
     io,

@@ -6,7 +6,7 @@
 //! | announcement | `nlmsg_pid` | so |
 //! |---|---|---|
 //! | routes, next hops, IPv4 addresses, new neighbours | of the asking socket | dropped by a filter on our sockets, before it takes up room |
-//! | IPv6 addresses, neighbours that go | 0 | those that we have just deleted are remembered; new IPv6 addresses of our protocol are ours |
+//! | IPv6 addresses, neighbours that go, forwarding entries | 0 | those that we have just deleted (forwarding entries: made, too) are remembered; new IPv6 addresses of our protocol are ours |
 //! | links | mostly 0 | told whenever the state differs from the one told last, whoever changed it; only the end of a link that we deleted is not told |
 
 use std::{
@@ -26,26 +26,31 @@ use super::{
     codec::{Message, messages},
     contested::Foreign,
     engine::Engine,
+    fdb,
+    filter::{echo_filter, fdb_filter, neighbour_filter},
     interfaces::Change,
-    link, neighbour, nexthop, route,
-    sys::{Instruction, attach_filter},
+    link, neighbour, nexthop, port, route,
+    sys::attach_filter,
     uapi::{
-        NLM_F_REPLACE, NUD_PERMANENT, RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE,
-        RTM_NEWNEIGH, RTN_UNICAST, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR,
-        RTNLGRP_IPV6_ROUTE, RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_NEXTHOP,
+        NLM_F_REPLACE, RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE, RTM_NEWNEIGH,
+        RTN_UNICAST, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,
+        RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_NEXTHOP,
     },
 };
-use crate::model::{Concern, Event, IfName, Key, NextHopId, Ns, Object, Observed};
+use crate::model::{
+    Concern, Event, FdbKey, FdbTarget, IfName, Key, LinkState, NextHopId, Ns, Object, Observed,
+};
 
 /// How many announcements of one concern are read before the others get their turn. A flood (a full table of
 /// another routing daemon) must not keep commands waiting for ever.
 const TURN: usize = 4096;
 
 /// Links come first: the others name them by index.
-const GROUPS: [(Concern, &[u32]); 5] = [
+const GROUPS: [(Concern, &[u32]); 6] = [
     (Concern::Links, &[RTNLGRP_LINK]),
     (Concern::Addresses, &[RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR]),
     (Concern::Neighbours, &[RTNLGRP_NEIGH]),
+    (Concern::Fdb, &[RTNLGRP_NEIGH]),
     (Concern::NextHops, &[RTNLGRP_NEXTHOP]),
     (Concern::Routes, &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE]),
 ];
@@ -64,6 +69,8 @@ pub(super) struct Echoes {
     pub(super) links: HashSet<u32>,
     pub(super) addresses: HashSet<(u32, IpNet)>,
     pub(super) neighbours: HashSet<(u32, IpAddr)>,
+    /// With whether it was made, or deleted.
+    pub(super) fdb: HashSet<(fdb::Seen, bool)>,
 }
 
 impl Echoes {
@@ -72,6 +79,7 @@ impl Echoes {
         self.links.clear();
         self.addresses.clear();
         self.neighbours.clear();
+        self.fdb.clear();
     }
 }
 
@@ -87,6 +95,7 @@ impl Monitor {
                 // See above: a link's state is told whoever changed it.
                 Concern::Links => {}
                 Concern::Neighbours => attach_filter(&socket, &neighbour_filter(port))?,
+                Concern::Fdb => attach_filter(&socket, &fdb_filter())?,
                 _ => attach_filter(&socket, &echo_filter(port))?,
             }
             socket.bind(&SocketAddr::new(0, 0))?;
@@ -100,6 +109,11 @@ impl Monitor {
             sockets.push((concern, socket));
         }
         Ok(Self { sockets, inbox: Vec::new(), former: HashMap::new() })
+    }
+
+    /// Listens to one more socket.
+    pub(super) fn add(&mut self, concern: Concern, socket: Socket) {
+        self.sockets.push((concern, socket));
     }
 
     /// To wait for news.
@@ -116,46 +130,6 @@ impl Monitor {
             .filter(|at| !certain || fds.get(*at).is_some_and(|fd| !fd.revents().is_empty()))
             .collect()
     }
-}
-
-/// `BPF_STMT` and `BPF_JUMP` of linux/filter.h.
-const fn statement(code: u32, k: u32) -> Instruction {
-    Instruction { code: code as u16, jt: 0, jf: 0, k }
-}
-
-const fn jump_if_equal(k: u32, jt: u8, jf: u8) -> Instruction {
-    Instruction { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt, jf, k }
-}
-
-const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
-const DROP: Instruction = statement(libc::BPF_RET | libc::BPF_K, 0);
-const PASS: Instruction = statement(libc::BPF_RET | libc::BPF_K, u32::MAX);
-
-/// Drops what `port` caused. The machine loads in network byte order what netlink writes in the host's.
-fn echo_filter(port: u32) -> [Instruction; 4] {
-    [
-        statement(LOAD_WORD, 12), // nlmsg_pid
-        jump_if_equal(port.to_be(), 0, 1),
-        DROP,
-        PASS,
-    ]
-}
-
-/// As [`echo_filter`], and of neighbours that come only the permanent ones: the kernel's own cache has no end of
-/// changes. Those that go pass, as they have lost the flag by then.
-fn neighbour_filter(port: u32) -> [Instruction; 8] {
-    let bit = u32::from(NUD_PERMANENT.to_be());
-    [
-        statement(LOAD_WORD, 12), // nlmsg_pid
-        jump_if_equal(port.to_be(), 4, 0),
-        statement(LOAD_HALF, 4), // nlmsg_type
-        jump_if_equal(u32::from(RTM_NEWNEIGH.to_be()), 0, 3),
-        statement(LOAD_HALF, 16 + 8), // ndm_state
-        Instruction { code: (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16, jt: 1, jf: 0, k: bit },
-        DROP,
-        PASS,
-    ]
 }
 
 impl Engine {
@@ -207,7 +181,8 @@ impl Engine {
             }
             Concern::NextHops => self.contested.lose_next_hops(),
             Concern::Routes => self.contested.lose_routes(),
-            Concern::Addresses | Concern::Neighbours => {}
+            Concern::Nft => self.nft.forget(),
+            Concern::Addresses | Concern::Neighbours | Concern::Fdb => {}
         }
         self.resolver.disturb();
         self.tell(Event::Overrun(concern));
@@ -220,28 +195,51 @@ impl Engine {
             Concern::Neighbours => self.neighbour_news(message),
             Concern::NextHops => self.next_hop_news(message),
             Concern::Routes => self.route_news(message),
+            Concern::Fdb => self.fdb_news(message),
+            Concern::Nft => self.nft_news(message),
         }
     }
 
     fn link_news(&mut self, message: Message<'_>) {
-        let Some(state) = link::decode(Ns::HOST, message) else { return };
+        let Some(seen) = link::decode(Ns::HOST, message) else { return self.port_news(message) };
         self.contested.doubt();
         if message.kind == RTM_DELLINK {
             self.resolver.disturb();
-            let Some(state) = self.interfaces.remove(state.index) else { return };
+            let Some(state) = self.interfaces.remove(seen.index()) else { return };
             self.monitor.former.insert(state.index, state.name.clone());
             if !self.echoes.links.remove(&state.index) {
                 self.tell(Event::Gone(Key::Link(Ns::HOST, state.name)));
             }
             return;
         }
+        let state = seen.state(|index| self.interfaces.name(index));
+        self.note_link(state);
+    }
+
+    /// A bridge on one of its ports: how it is set now, or that it has left.
+    fn port_news(&mut self, message: Message<'_>) {
+        let Some(news) = port::decode_news(message) else { return };
+        let Some(mut state) = self.interfaces.get(news.link).cloned() else { return };
+        state.port = news.port.and_then(|(bridge, flags)| Some(flags.on(self.interfaces.name(bridge)?)));
+        self.note_link(state);
+    }
+
+    /// Takes in a link's state and tells it if it is new.
+    fn note_link(&mut self, state: LinkState) {
+        let mut followers = Vec::new();
         match self.interfaces.note(&state) {
             Change::None => return,
             Change::State => {}
-            Change::Renamed(former) => self.tell(Event::Gone(Key::Link(Ns::HOST, former))),
+            Change::Renamed(former) => {
+                followers = self.interfaces.follow(&former, &state.name);
+                self.tell(Event::Gone(Key::Link(Ns::HOST, former)));
+            }
         }
         self.resolver.disturb();
         self.tell(Event::Object(Observed::Link(state)));
+        for follower in followers {
+            self.tell(Event::Object(Observed::Link(follower)));
+        }
     }
 
     /// The name of a link that an announcement speaks of by index.
@@ -281,6 +279,30 @@ impl Engine {
             let object = Object::Neighbour(Ns::HOST, name, seen.address, mac);
             self.tell(Event::Object(Observed::Object { object, protocol: seen.protocol }));
         }
+    }
+
+    fn fdb_news(&mut self, message: Message<'_>) {
+        let Some(seen) = fdb::decode(message) else { return };
+        let Some(link) = self.name_of(seen.link) else { return };
+        let made = message.kind == RTM_NEWNEIGH;
+        if self.echoes.fdb.remove(&(seen, made)) {
+            return;
+        }
+        let key = FdbKey { link: link.clone(), mac: seen.mac, target: seen.target };
+        if !made {
+            return self.tell(Event::Gone(Key::Fdb(key)));
+        }
+        self.tell(Event::Object(Observed::Object { object: Object::Fdb(key), protocol: 0 }));
+        // A bridge has one entry per address. If another port of it held this one, nothing says that it is gone there.
+        if seen.target == FdbTarget::Port && self.is_port_of_ours(seen.link) {
+            self.tell(Event::Overrun(Concern::Fdb));
+        }
+    }
+
+    fn is_port_of_ours(&self, index: u32) -> bool {
+        let bridge = self.interfaces.get(index).and_then(|link| link.port.as_ref()).map(|port| &port.bridge);
+        let bridge = bridge.and_then(|name| self.interfaces.get(self.interfaces.index(name)?));
+        bridge.is_some_and(|bridge| self.owner.owns_link(bridge))
     }
 
     fn next_hop_news(&mut self, message: Message<'_>) {
@@ -337,64 +359,5 @@ impl Engine {
             Some(object) => self.tell(Event::Object(Observed::Object { object, protocol })),
             None => self.tell(Event::Gone(Key::Route(key))),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Enough of the BPF machine for the filters here: what does the program return for these bytes?
-    fn run(program: &[Instruction], bytes: &[u8]) -> u32 {
-        let (mut accumulator, mut at) = (0u32, 0usize);
-        loop {
-            let i = program[at];
-            let load =
-                |size: usize| bytes[i.k as usize..].iter().take(size).fold(0, |n, b| n << 8 | u32::from(*b));
-            at += 1;
-            match u32::from(i.code) {
-                LOAD_WORD => accumulator = load(4),
-                LOAD_HALF => accumulator = load(2),
-                code if code & 7 == libc::BPF_RET => return i.k,
-                code => {
-                    let holds = if code & 0x70 == libc::BPF_JSET {
-                        accumulator & i.k != 0
-                    } else {
-                        accumulator == i.k
-                    };
-                    at += usize::from(if holds { i.jt } else { i.jf });
-                }
-            }
-        }
-    }
-
-    fn announcement(kind: u16, port: u32, state: u16) -> Vec<u8> {
-        let mut bytes = vec![28, 0, 0, 0];
-        bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(&[0; 6]);
-        bytes.extend_from_slice(&port.to_ne_bytes());
-        bytes.extend_from_slice(&[2, 0, 0, 0, 9, 0, 0, 0]);
-        bytes.extend_from_slice(&state.to_ne_bytes());
-        bytes.extend_from_slice(&[0; 2]);
-        bytes
-    }
-
-    #[test]
-    fn what_our_socket_caused_is_dropped_and_nothing_else() {
-        for port in [1, 4711, 0x8000_0001, u32::MAX] {
-            assert_eq!(run(&echo_filter(port), &announcement(24, port, 0)), 0);
-            assert_ne!(run(&echo_filter(port), &announcement(24, 0, 0)), 0);
-            assert_ne!(run(&echo_filter(port), &announcement(24, port ^ 1, 0)), 0);
-        }
-    }
-
-    #[test]
-    fn of_new_neighbours_only_permanent_ones_pass_of_those_that_go_all() {
-        let passes = |kind, port, state| run(&neighbour_filter(77), &announcement(kind, port, state)) != 0;
-        assert!(passes(RTM_NEWNEIGH, 0, NUD_PERMANENT));
-        assert!(!passes(RTM_NEWNEIGH, 0, 0x02));
-        assert!(!passes(RTM_NEWNEIGH, 77, NUD_PERMANENT));
-        assert!(passes(RTM_DELNEIGH, 0, 0x20));
-        assert!(!passes(RTM_DELNEIGH, 77, 0x20));
     }
 }

@@ -8,15 +8,15 @@ use proptest::prelude::*;
 use super::{
     address,
     codec::{Message, Writer, messages},
-    link, neighbour, nexthop,
+    fdb, link, neighbour, nexthop, port,
     route::{self, Entry},
     uapi::{
-        RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWLINK,
-        RTM_NEWNEIGH, RTM_NEWNEXTHOP, RTM_NEWROUTE,
+        NLM_F_ACK, RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE, RTM_NEWADDR,
+        RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNEXTHOP, RTM_NEWROUTE,
     },
 };
 use crate::model::{
-    IfName, Link, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget,
+    FdbTarget, IfName, Link, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget,
 };
 
 fn name(text: &str) -> IfName {
@@ -28,13 +28,18 @@ fn decode_all(bytes: &[u8]) {
     for message in messages(bytes) {
         let any_name = |_| Some(name("eth1"));
         for kind in [RTM_NEWLINK, RTM_DELLINK] {
-            link::decode(Ns::HOST, Message { kind, ..message });
+            if let Some(seen) = link::decode(Ns::HOST, Message { kind, ..message }) {
+                seen.state(any_name);
+            }
+            port::decode_news(Message { kind, ..message });
         }
         for kind in [RTM_NEWADDR, RTM_DELADDR] {
             address::decode(Message { kind, ..message });
         }
         for kind in [RTM_NEWNEIGH, RTM_DELNEIGH] {
             neighbour::decode(Message { kind, ..message });
+            fdb::decode(Message { kind, ..message });
+            fdb::decode_holder(Message { kind, ..message });
         }
         for kind in [RTM_NEWNEXTHOP, RTM_DELNEXTHOP] {
             if let Some(seen) = nexthop::decode(Message { kind, ..message }) {
@@ -68,11 +73,32 @@ fn samples() -> Vec<u8> {
     let address: IpNet = "2001:db8::1/64".parse().unwrap();
     address::put(&mut w, 5, false, 112, 3, address);
     neighbour::put(&mut w, 6, false, 112, 3, via, Mac([2; 6]));
-    let settings =
-        Link { kind: LinkKind::Foreign, mac: Some(Mac([2; 6])), mtu: Some(9000), up: true, alias: None };
+    let settings = Link {
+        kind: LinkKind::Foreign,
+        mac: Some(Mac([2; 6])),
+        mtu: Some(9000),
+        up: true,
+        alias: None,
+        port: None,
+    };
     let (inside, outside) = (name("eth0"), name("vweb"));
-    let veth = link::NewVeth { name: &inside, link: &settings, peer: &outside, peer_ns: None, group: 1 };
-    link::create_veth(&mut w, 7, 0, &veth);
+    let device = link::NewDevice::Veth { peer: &outside, peer_ns: None };
+    let veth = link::NewLink { name: &inside, link: &settings, group: 1, device };
+    link::create(&mut w, 7, 0, &veth);
+    let vtep = FdbTarget::Vtep("2001:db8::9".parse().unwrap());
+    for (seq, target) in [(8, vtep), (9, FdbTarget::Port)] {
+        fdb::put(&mut w, seq, fdb::Entry::New, &fdb::Seen { link: 4, mac: Mac([2; 6]), target });
+    }
+    let local = "50.1.1.1".parse().unwrap();
+    let devices = [
+        link::NewDevice::Bridge,
+        link::NewDevice::Vlan { parent: 3, tag: 112 },
+        link::NewDevice::Vxlan { vni: 5001, local, port: 4789 },
+    ];
+    for (seq, device) in (10..).zip(devices) {
+        let new = link::NewLink { name: &inside, link: &settings, group: 1, device };
+        link::create(&mut w, seq, 0, &new);
+    }
     w.as_slice().to_vec()
 }
 
@@ -80,7 +106,7 @@ fn samples() -> Vec<u8> {
 fn what_is_asked_for_reads_as_what_was_meant() {
     let bytes = samples();
     let all: Vec<_> = messages(&bytes).collect();
-    assert_eq!(all.len(), 7);
+    assert_eq!(all.len(), 12);
     let Some(Object::Route(key, route)) =
         route::decode(all[0]).and_then(|s| s.object(Ns::HOST, |_| Some(name("eth1"))))
     else {
@@ -97,8 +123,64 @@ fn what_is_asked_for_reads_as_what_was_meant() {
         neighbour::decode(all[5]).map(|seen| (seen.mac, seen.permanent)),
         Some((Some(Mac([2; 6])), true))
     );
-    let link = link::decode(Ns::HOST, all[6]).unwrap();
+    let link = link::decode(Ns::HOST, all[6]).unwrap().state(|_| None);
     assert_eq!((link.name, link.kind, link.mtu, link.group), (name("eth0"), LinkKind::VethPeer, 9000, 1));
+}
+
+#[test]
+fn forwarding_entries_and_devices_read_as_what_was_meant() {
+    let bytes = samples();
+    let all: Vec<_> = messages(&bytes).collect();
+    let vtep =
+        fdb::Seen { link: 4, mac: Mac([2; 6]), target: FdbTarget::Vtep("2001:db8::9".parse().unwrap()) };
+    assert_eq!(fdb::decode(all[7]), Some(vtep));
+    // in the kernel's announcement there is the bridge, too
+    assert_eq!(fdb::decode(all[8]), None);
+    let kind = |n: usize| {
+        link::decode(Ns::HOST, all[n]).unwrap().state(|index| (index == 3).then(|| name("eth2"))).kind
+    };
+    assert_eq!(kind(9), LinkKind::Bridge);
+    assert_eq!(kind(10), LinkKind::Vlan { parent: name("eth2"), tag: 112 });
+    assert_eq!(kind(11), LinkKind::Vxlan { vni: 5001, local: "50.1.1.1".parse().unwrap(), port: 4789 });
+    let nameless = link::decode(Ns::HOST, all[10]).unwrap().state(|_| None);
+    assert_eq!(nameless.kind, LinkKind::Foreign, "a VLAN of what we cannot name");
+}
+
+/// By linux/if_link.h, octet for octet: not every kernel that this is built on can make one.
+#[test]
+fn a_vlan_is_asked_for_in_these_octets() {
+    let settings =
+        Link { kind: LinkKind::Foreign, mac: None, mtu: Some(1496), up: true, alias: None, port: None };
+    let vlan = name("pv-112");
+    let device = link::NewDevice::Vlan { parent: 3, tag: 112 };
+    let new = link::NewLink { name: &vlan, link: &settings, group: 0x7065, device };
+    let mut w = Writer::default();
+    link::create(&mut w, 7, NLM_F_ACK, &new);
+    let number = |n: u32| n.to_ne_bytes().to_vec();
+    let short = |n: u16| n.to_ne_bytes().to_vec();
+    let attribute = |kind: u16, payload: &[u8]| {
+        let mut bytes = [short(4 + payload.len() as u16), short(kind), payload.to_vec()].concat();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let data = [
+        attribute(1, &short(112)),   // IFLA_VLAN_ID, host order
+        attribute(5, &[0x81, 0x00]), // IFLA_VLAN_PROTOCOL: ETH_P_8021Q, network order
+    ]
+    .concat();
+    let info = [attribute(1, b"vlan"), attribute(0x8002, &data)].concat(); // IFLA_INFO_KIND, IFLA_INFO_DATA nested
+    let body = [
+        vec![0; 16],                    // struct ifinfomsg
+        attribute(3, b"pv-112\0"),      // IFLA_IFNAME
+        attribute(27, &number(0x7065)), // IFLA_GROUP
+        attribute(4, &number(1496)),    // IFLA_MTU
+        attribute(5, &number(3)),       // IFLA_LINK
+        attribute(0x8012, &info),       // IFLA_LINKINFO, nested
+    ]
+    .concat();
+    // RTM_NEWLINK; NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE
+    let header = [number(16 + body.len() as u32), short(16), short(0x605), number(7), number(0)].concat();
+    assert_eq!(w.as_slice(), [header, body].concat());
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{Key, Link, LinkKind, NextHop, NextHopId, Ns, Object, Op, Route, RouteKey, RouteTarget};
+use super::{
+    ElementKey, FdbKey, FdbTarget, Key, Link, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Op, Route,
+    RouteKey, RouteTarget,
+};
 
 impl fmt::Display for NextHopId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +31,35 @@ impl fmt::Display for Key {
             Self::Neighbour(ns, link, address) => write!(f, "neighbour {address} on {link}{}", In(*ns)),
             Self::NextHop(id) => write!(f, "nexthop {id}"),
             Self::Route(key) => key.fmt(f),
+            Self::Fdb(key) => key.fmt(f),
+            Self::Table(table) => write!(f, "table {table}"),
+            Self::Chain(chain) => write!(f, "chain {chain}"),
+            Self::Set(set) => write!(f, "set {set}"),
+            Self::Element(set, key) => write!(f, "element {set} {key}"),
         }
+    }
+}
+
+impl fmt::Display for FdbKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { link, mac, target } = self;
+        match target {
+            FdbTarget::Vtep(vtep) if *mac == Mac([0; 6]) => write!(f, "fdb flood on {link} to {vtep}"),
+            FdbTarget::Vtep(vtep) => write!(f, "fdb {mac} on {link} to {vtep}"),
+            FdbTarget::Port => write!(f, "fdb {mac} out of {link}"),
+        }
+    }
+}
+
+/// Octets in hexadecimal: only who knows the set's fields could say more.
+impl fmt::Display for ElementKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.first.iter().try_for_each(|b| write!(f, "{b:02x}"))?;
+        if let Some(last) = &self.last {
+            f.write_str("-")?;
+            last.iter().try_for_each(|b| write!(f, "{b:02x}"))?;
+        }
+        Ok(())
     }
 }
 
@@ -53,15 +84,23 @@ impl fmt::Display for Object {
             Self::Neighbour(_, _, _, mac) => write!(f, " at {mac}"),
             Self::NextHop(_, next_hop) => write!(f, " {next_hop}"),
             Self::Route(_, route) => write!(f, " {route}"),
+            Self::Fdb(_) | Self::Table(_) => Ok(()),
+            Self::Chain(_, chain) => write!(f, " with {} rules", chain.rules.len()),
+            Self::Set(..) => Ok(()),
+            Self::Element(_, _, data) => data.as_ref().map_or(Ok(()), |data| write!(f, " : {data}")),
         }
     }
 }
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let LinkKind::Veth { peer_ns, peer } = &self.kind {
-            write!(f, " veth with {peer}{}", In(*peer_ns))?;
-        }
+        match &self.kind {
+            LinkKind::Veth { peer_ns, peer } => write!(f, " veth with {peer}{}", In(*peer_ns)),
+            LinkKind::Bridge => f.write_str(" bridge"),
+            LinkKind::Vlan { parent, tag } => write!(f, " vlan {tag} of {parent}"),
+            LinkKind::Vxlan { vni, local, port } => write!(f, " vxlan {vni} from {local} port {port}"),
+            LinkKind::VethPeer | LinkKind::Foreign => Ok(()),
+        }?;
         if let Some(mac) = self.mac {
             write!(f, " mac {mac}")?;
         }
@@ -70,6 +109,16 @@ impl fmt::Display for Link {
         }
         if let Some(alias) = &self.alias {
             write!(f, " alias {alias}")?;
+        }
+        if let Some(port) = &self.port {
+            write!(f, " port of {}", port.bridge)?;
+            let flags = [
+                (port.isolated, " isolated"),
+                (port.hairpin, " hairpin"),
+                (port.neigh_suppress, " neigh-suppress"),
+                (!port.learning, " no-learning"),
+            ];
+            flags.iter().filter(|(on, _)| *on).try_for_each(|(_, word)| f.write_str(word))?;
         }
         f.write_str(if self.up { " up" } else { " down" })
     }

@@ -4,12 +4,17 @@
 //! should have. Who wants an object, and why, is not known here.
 
 mod display;
+mod nft;
 mod observed;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
+pub use nft::{
+    Chain, ChainType, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, NftFamily, Rule, Set,
+    SetKind, TableItem, TableRef, Verdict,
+};
 pub use observed::{Command, Concern, Event, LinkState, Observed, Resolution};
 
 /// A network namespace: the host's own, or a container's, by a number that the owner of the plan gave out.
@@ -88,6 +93,37 @@ pub enum Key {
     NextHop(NextHopId),
     /// A route.
     Route(RouteKey),
+    /// An entry of a link's forwarding database. Host namespace only.
+    Fdb(FdbKey),
+    /// An nftables table of ours. Host namespace only, as all that is in it.
+    Table(TableRef),
+    /// A chain of such a table, with its rules.
+    Chain(TableItem),
+    /// A set or map of such a table; its elements are objects of their own.
+    Set(TableItem),
+    /// An element of such a set or map.
+    Element(TableItem, ElementKey),
+}
+
+/// A forwarding entry's key. The kernel finds it by the link and these.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FdbKey {
+    /// The link that leads there: a VXLAN device, or a port of a bridge.
+    pub link: IfName,
+    /// The Ethernet address; all zeros on a VXLAN device: what is flooded (broadcast, multicast, unknown).
+    pub mac: Mac,
+    /// Where to.
+    pub target: FdbTarget,
+}
+
+/// Where a forwarding entry leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FdbTarget {
+    /// An entry of the VXLAN device itself (`NTF_SELF`, permanent): to the VTEP of this address. Several with one
+    /// Ethernet address stand beside each other (`NLM_F_APPEND`).
+    Vtep(IpAddr),
+    /// An entry of the bridge that the link is a port of (`NTF_MASTER`, `NUD_NOARP`: static): out of this port.
+    Port,
 }
 
 /// A route's key: the kernel keeps one route per namespace, table, prefix and metric.
@@ -118,6 +154,16 @@ pub enum Object {
     NextHop(NextHopId, NextHop),
     /// A route.
     Route(RouteKey, Route),
+    /// A forwarding entry; it has no value beyond its key.
+    Fdb(FdbKey),
+    /// An nftables table; it has no value beyond its key.
+    Table(TableRef),
+    /// A chain and its rules, all of them: rules have an order, so the chain is exchanged as one.
+    Chain(TableItem, Chain),
+    /// A set or map, without its elements. Of another shape it is another one: it is deleted and made anew.
+    Set(TableItem, Set),
+    /// An element, and in a map what it maps to.
+    Element(TableItem, ElementKey, Option<Data>),
 }
 
 /// A link that we make, or whose settings we manage.
@@ -133,6 +179,24 @@ pub struct Link {
     pub up: bool,
     /// `IFLA_IFALIAS`: our mark, see `owner`. Readable after a crash.
     pub alias: Option<Arc<str>>,
+    /// The bridge that it is a port of, with the port's settings. `None`: of none (a link that we make), or somebody
+    /// else's business ([`LinkKind::Foreign`]).
+    pub port: Option<BridgePort>,
+}
+
+/// A link as port of a bridge (`IFLA_MASTER`, `IFLA_BRPORT_*`). What is not named here has the kernel's default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgePort {
+    /// The bridge, in the same namespace.
+    pub bridge: IfName,
+    /// `IFLA_BRPORT_ISOLATED`: nothing passes to other isolated ports.
+    pub isolated: bool,
+    /// `IFLA_BRPORT_MODE`: a frame may leave by the port that it came in by.
+    pub hairpin: bool,
+    /// `IFLA_BRPORT_NEIGH_SUPPRESS`: the bridge answers ARP and ND for neighbours that it knows instead of flooding.
+    pub neigh_suppress: bool,
+    /// `IFLA_BRPORT_LEARNING`: source addresses of frames go into the forwarding database.
+    pub learning: bool,
 }
 
 /// Kinds of links.
@@ -148,6 +212,26 @@ pub enum LinkKind {
     },
     /// The other end of a veth: appears and disappears with its pair; only settings are managed.
     VethPeer,
+    /// A bridge without spanning tree and without multicast snooping (`IFLA_BR_STP_STATE`, `IFLA_BR_MCAST_SNOOPING` 0):
+    /// its networks are trees by construction, and a querier that is not there would cut multicast off.
+    Bridge,
+    /// An 802.1Q subinterface.
+    Vlan {
+        /// The link that carries the tagged frames, in the same namespace (`IFLA_LINK`).
+        parent: IfName,
+        /// VLAN id, 1 to 4094.
+        tag: u16,
+    },
+    /// A VXLAN device (RFC 7348), learning from what it receives, without a default remote: what is flooded where
+    /// stands in its forwarding database ([`FdbTarget::Vtep`]).
+    Vxlan {
+        /// VXLAN network identifier, 24 bits.
+        vni: u32,
+        /// Source address of the packets; with it the family of the underlay.
+        local: IpAddr,
+        /// UDP port, ours and the peers'.
+        port: u16,
+    },
     /// A link that somebody else made (an uplink, `lo`): only settings are managed, it is never created or deleted.
     Foreign,
 }
@@ -195,6 +279,27 @@ pub enum RouteTarget {
     Blackhole,
 }
 
+impl Key {
+    /// The namespace that the object is in.
+    pub fn ns(&self) -> Ns {
+        match self {
+            Self::Sysctl(ns, _) | Self::Link(ns, _) | Self::Address(ns, ..) | Self::Neighbour(ns, ..) => *ns,
+            Self::Route(key) => key.ns,
+            Self::NextHop(_)
+            | Self::Fdb(_)
+            | Self::Table(_)
+            | Self::Chain(_)
+            | Self::Set(_)
+            | Self::Element(..) => Ns::HOST,
+        }
+    }
+
+    /// Whether the object is an nftables table or in one: all that changes together in one transaction.
+    pub fn is_nft(&self) -> bool {
+        matches!(self, Self::Table(_) | Self::Chain(_) | Self::Set(_) | Self::Element(..))
+    }
+}
+
 impl Object {
     /// The object's key.
     pub fn key(&self) -> Key {
@@ -205,6 +310,11 @@ impl Object {
             Self::Neighbour(ns, link, address, _) => Key::Neighbour(*ns, link.clone(), *address),
             Self::NextHop(id, _) => Key::NextHop(*id),
             Self::Route(key, _) => Key::Route(*key),
+            Self::Fdb(key) => Key::Fdb(key.clone()),
+            Self::Table(table) => Key::Table(table.clone()),
+            Self::Chain(chain, _) => Key::Chain(chain.clone()),
+            Self::Set(set, _) => Key::Set(set.clone()),
+            Self::Element(set, element, _) => Key::Element(set.clone(), element.clone()),
         }
     }
 }
@@ -214,12 +324,16 @@ impl Object {
 pub enum Op {
     /// Make it; an object with that key is an error (`EEXIST`), whoever made it. A link is made with our `IFLA_GROUP`
     /// (both ends of a veth), because the kernel ignores an alias at creation: a crash before the alias is set must
-    /// leave a link that we know again. A link with `up: false` is left down.
+    /// leave a link that we know again. A link with `up: false` is left down, and the tracker asks for `port: None` here:
+    /// the bridge comes with a `Change`.
     Create(Object),
     /// Bring the existing one to this value in place (`NLM_F_REPLACE` without `NLM_F_CREATE`); what is not there is
-    /// an error (`ENOENT`, `ESRCH`, `ENODEV`). Of a link, what is `None` stays as it is.
+    /// an error (`ENOENT`, `ESRCH`, `ENODEV`). Of a link, what is `None` stays as it is, but for `port`: a link of ours
+    /// with `port: None` leaves the bridge that it is a port of. The rules of a chain are exchanged for the new ones, all
+    /// of them; an element gets its new value by being deleted and made anew in the same transaction.
     Change(Object),
-    /// Remove it. A route only if its protocol is ours.
+    /// Remove it. A route only if its protocol is ours. A chain with its rules, a set with its elements, a table with all
+    /// that is in it.
     Delete(Key),
 }
 

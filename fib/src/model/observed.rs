@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
-use super::{IfName, Key, LinkKind, Mac, Ns, Object, Op, OpResult};
+use super::{BridgePort, Hook, IfName, Key, LinkKind, Mac, Ns, Object, Op, OpResult, TableItem};
 
 /// One link as the kernel shows it, ours or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct LinkState {
     pub index: u32,
     /// Name.
     pub name: IfName,
-    /// `Veth`/`VethPeer` cannot be told apart from the kernel alone: `VethPeer` stands for any veth; all else is
-    /// `Foreign`.
+    /// `Veth`/`VethPeer` cannot be told apart from the kernel alone: `VethPeer` stands for any veth. Bridges, VLAN and
+    /// VXLAN devices are shown as such, ours or not (a parent in another namespace: `Foreign`); all else is `Foreign`.
     pub kind: LinkKind,
     /// Ethernet address, for links that have one.
     pub mac: Option<Mac>,
@@ -27,6 +27,9 @@ pub struct LinkState {
     pub carrier: bool,
     /// `IFLA_IFALIAS`.
     pub alias: Option<Arc<str>>,
+    /// The bridge of this namespace that it is a port of, and the port's settings. `None` also for a link whose master
+    /// is no bridge.
+    pub port: Option<BridgePort>,
     /// `IFLA_GROUP`: the mark that, unlike the alias, a link has from the moment of its creation.
     pub group: u32,
 }
@@ -36,6 +39,16 @@ pub struct LinkState {
 pub enum Observed {
     /// A link.
     Link(LinkState),
+    /// A chain of an nftables table of ours. Rules cannot be compared as the kernel shows them; each of ours carries its
+    /// fingerprint ([`super::Rule::fingerprint`]) in its user data.
+    Chain {
+        /// Which.
+        chain: TableItem,
+        /// Its hook.
+        hook: Option<Hook>,
+        /// The rules' fingerprints, in their order; `None` for a rule that is not ours.
+        rules: Vec<Option<u64>>,
+    },
     /// Any other object. `protocol` is `rtm_protocol` of routes, `nh_protocol` of next hops, `IFA_PROTO` of
     /// addresses and `NDA_PROTOCOL` of neighbours, 0 where the kernel has none.
     Object {
@@ -59,6 +72,10 @@ pub enum Concern {
     NextHops,
     /// Routes of our protocol, in all tables.
     Routes,
+    /// Entries of forwarding databases: the permanent ones of VXLAN devices and the static ones of bridge ports.
+    Fdb,
+    /// The nftables tables of our name (`owner`), and all that is in them.
+    Nft,
 }
 
 /// From the daemon to the kernel thread.
@@ -82,6 +99,9 @@ pub enum Command {
     Forget(Ns),
     /// Read everything of one concern; answered by [`Event::Dump`].
     Dump(Ns, Concern),
+    /// Delete the connection-tracking entries of these addresses, as source or destination in either direction: the
+    /// next one who gets the address does not inherit them (rule 26). Not answered; a failure is logged.
+    FlushConnections(Vec<IpAddr>),
     /// Read these sysctls; answered by [`Event::Object`] each, or [`Event::Gone`] for one that the kernel lacks.
     ReadSysctls(Ns, Vec<Arc<str>>),
     /// Track where the host would send packets for these addresses; answered by [`Event::Resolved`] now and

@@ -9,8 +9,15 @@ use crate::model::{Command, Concern, Ns};
 use super::queues::Item;
 
 /// Links come first: whose an address is may depend on whose its link is.
-const HOST: [Concern; 5] =
-    [Concern::Links, Concern::Addresses, Concern::Neighbours, Concern::NextHops, Concern::Routes];
+const HOST: [Concern; 7] = [
+    Concern::Links,
+    Concern::Addresses,
+    Concern::Neighbours,
+    Concern::Fdb,
+    Concern::NextHops,
+    Concern::Routes,
+    Concern::Nft,
+];
 const OTHER: [Concern; 4] = [Concern::Links, Concern::Addresses, Concern::Neighbours, Concern::Routes];
 
 /// What there is to know of a namespace.

@@ -7,7 +7,8 @@ use crate::model::{IfName, Key, NextHop, NextHopId, Ns, Object, Route, RouteTarg
 
 use super::{
     Fib, Notice,
-    objects::{Facts, Held, Reading, Support},
+    objects::{Facts, Held, Reading, Support, nft_used_by},
+    observe::is_chain,
     queues::{Item, Tier},
     routes::{RouteCell, RouteSlot, mark},
     values::ValueId,
@@ -55,10 +56,34 @@ impl Fib {
         }
     }
 
+    /// What uses an nftables object, and what is in it.
+    pub(super) fn nft_hanging_on(&self, key: &Key) -> Vec<u32> {
+        let mut all = self.objects.hanging_on(&Support::Nft(key.clone()));
+        let within = self.objects.hanging_on(&Support::Within(key.clone()));
+        for slot in &within {
+            if let Some((set @ Key::Set(_), _)) = self.objects.get(*slot) {
+                all.append(&mut self.objects.hanging_on(&Support::Within(set.clone())));
+            }
+        }
+        all.extend(within);
+        all
+    }
+
     /// An object that used others is gone from them, or about to be: they may have waited for that. Not woken: what
     /// failed, failed for another reason.
-    pub(super) fn mark_used_by(&mut self, object: &Object) {
-        match object {
+    pub(super) fn mark_used_by(&mut self, held: &Held) {
+        match &*held.object {
+            // What unknown rules used, all in the table may have waited for.
+            Object::Chain(item, _) if held.unknown.is_some() => {
+                let within = Support::Within(Key::Table(item.table.clone()));
+                self.objects.hanging_on(&within).into_iter().for_each(|slot| self.mark(slot));
+            }
+            object @ (Object::Chain(..) | Object::Element(..)) => {
+                for slot in nft_used_by(object).filter_map(|key| self.objects.find(&key)).collect::<Vec<_>>()
+                {
+                    self.mark(slot);
+                }
+            }
             Object::NextHop(_, NextHop::Group(members)) => {
                 for member in members {
                     self.mark_next_hop(*member);
@@ -175,6 +200,7 @@ impl Fib {
     pub(super) fn set_desired(&mut self, slot: u32, desired: Option<Arc<Object>>) {
         let gone = desired.is_none();
         let facts = self.objects.facts(slot);
+        self.recognise_chain(slot, desired.as_ref());
         self.objects.set_desired(slot, desired);
         self.facts_changed(slot, facts);
         if gone && let Some(cell) = self.objects.cell_mut(slot) {
@@ -186,6 +212,18 @@ impl Fib {
         self.clear_failure(Item::Object(slot));
         self.mark(slot);
         self.mark_pair(slot);
+    }
+
+    /// A chain whose rules were not known may have those that are wanted now.
+    fn recognise_chain(&mut self, slot: u32, desired: Option<&Arc<Object>>) {
+        let actual = self.objects.cell(slot).and_then(|c| c.actual.as_ref());
+        if let (Some(object), Some(Held { object: seen, unknown: Some(rules), .. })) = (desired, actual)
+            && let Object::Chain(_, seen) = &**seen
+            && is_chain(object, seen.hook, rules)
+        {
+            let known = Held::ours(object.clone());
+            self.objects.set_actual(slot, Some(known));
+        }
     }
 
     /// The other end of a veth may have waited for this one, or this one may be in its way.
@@ -206,7 +244,7 @@ impl Fib {
         self.facts_changed(slot, facts);
         self.implied(slot, old.as_ref(), new.as_ref());
         if let Some(old) = &old {
-            self.mark_used_by(&old.object);
+            self.mark_used_by(old);
         }
         self.mark(slot);
         self.tell(slot, settled);
@@ -254,6 +292,12 @@ impl Fib {
                 }
             }
             Key::NextHop(id) if before.present != after.present => self.next_hop_moved(id),
+            key if key.is_nft() => {
+                // Not woken: what failed would fail again and again, and this with it, as it is the same transaction.
+                for slot in self.nft_hanging_on(&key) {
+                    self.mark(slot);
+                }
+            }
             _ => {}
         }
     }

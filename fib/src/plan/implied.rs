@@ -5,7 +5,9 @@
 //!
 //! | event | goes with it | announced |
 //! |---|---|---|
-//! | link deleted | its other end; all that is below | links, addresses, neighbours, IPv6 routes |
+//! | link deleted | its other end; VLANs on it; all that is below | links, addresses, neighbours, IPv6 routes |
+//! | bridge deleted | its ports' being ports, with their static forwarding entries | links |
+//! | port leaves its bridge | its static forwarding entries | forwarding entries |
 //! | link set down | its neighbours, IPv6 addresses, routes out of it, single next hops over it | neighbours, IPv6 addresses and routes |
 //! | carrier lost | single next hops over it | no |
 //! | Ethernet address changed | its neighbours | neighbours |
@@ -13,17 +15,21 @@
 //! | an address is nowhere local any more | IPv4 routes with it as preferred source; IPv6 routes out of links lose the source | no |
 //! | single next hop gone | routes by it; its place in groups | IPv6 routes |
 //! | group gone, or without a member | routes by it | IPv6 routes |
+//! | nftables table or set deleted | all that is in it | that something happened |
 
 use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use crate::model::{Concern, IfName, Key, NextHop, NextHopId, Ns, Object, Route, RouteTarget};
+use crate::model::{
+    BridgePort, Concern, FdbTarget, IfName, Key, Link, LinkKind, NextHop, NextHopId, Ns, Object, Route,
+    RouteTarget,
+};
 
 use super::{
     Fib,
     asking::concerns,
-    objects::{Held, Reading, Support, rests_on},
+    objects::{Cell, Held, Reading, Support},
     routes::{Flight, RouteCell, RouteSlot, mark},
     values::ValueId,
 };
@@ -35,7 +41,10 @@ impl Fib {
         match (key.clone(), old) {
             (Key::Link(ns, name), Some(old)) => self.link_implies(ns, &name, old, new),
             // A link that was not there carries nothing yet, whatever was believed.
-            (Key::Link(ns, name), None) if new.is_some() => self.all_on_link_vanishes(ns, &name),
+            (Key::Link(ns, name), None) if new.is_some() => {
+                self.see_to_entries(ns, &name);
+                self.all_on_link_vanishes(ns, &name);
+            }
             (Key::Address(ns, link, address), Some(_)) if new.is_none() => {
                 self.address_implies(ns, &link, address);
             }
@@ -47,7 +56,18 @@ impl Fib {
                 let values = self.routes.values.with_next_hop(id);
                 self.learned_lost(&values, |_| true);
             }
+            (key @ (Key::Table(_) | Key::Set(_)), Some(_)) if new.is_none() => self.all_within_vanishes(key),
             _ => {}
+        }
+    }
+
+    /// What is on its way into the table or set came after what took it away: the kernel thread tells of nftables only
+    /// in dumps.
+    fn all_within_vanishes(&mut self, key: Key) {
+        for slot in self.objects.hanging_on(&Support::Within(key)) {
+            if self.objects.cell(slot).is_some_and(|c| c.actual.is_some()) {
+                self.set_actual(slot, None);
+            }
         }
     }
 
@@ -55,6 +75,9 @@ impl Fib {
         let another = new.is_none_or(|new| old.index != 0 && new.index != 0 && new.index != old.index);
         if another {
             self.all_on_link_vanishes(ns, name);
+            if self.links_on_link_vanish(ns, name) && new.is_some() {
+                self.asking.dump(ns, Concern::Links);
+            }
             if new.is_some() {
                 // When it was replaced, we have missed; some of what we made may be on the new one.
                 for concern in concerns(ns).iter().filter(|c| **c != Concern::Links) {
@@ -76,12 +99,15 @@ impl Fib {
         let went_down = before.up && !after.up;
         let mac_changed = before.mac.is_some() && after.mac.is_some() && before.mac != after.mac;
         let carrier_lost = old.carrier && !new.is_some_and(|n| n.carrier);
+        let bridge = |link: &Link| link.port.as_ref().map(|port| port.bridge.clone());
+        let left_bridge = before.port.is_some() && bridge(before) != bridge(after);
         for slot in self.objects.hanging_on(&Support::Link(ns, name.clone())) {
             let vanishes = match self.objects.get(slot).map(|(key, _)| key) {
                 Some(Key::Neighbour(..)) => went_down || mac_changed,
                 Some(Key::Address(_, _, address)) => went_down && matches!(address, IpNet::V6(_)),
                 Some(Key::Route(_)) => went_down,
                 Some(Key::NextHop(_)) => went_down || carrier_lost,
+                Some(Key::Fdb(entry)) => left_bridge && entry.target == FdbTarget::Port,
                 _ => false,
             };
             if vanishes {
@@ -93,6 +119,16 @@ impl Fib {
         }
     }
 
+    /// Forwarding entries bear no mark. Of those that were told of before their link was known, nobody can say whose they
+    /// are.
+    fn see_to_entries(&mut self, ns: Ns, name: &IfName) {
+        let entry =
+            |slot: &u32| matches!(self.objects.get(*slot), Some((Key::Fdb(_), c)) if c.actual.is_some());
+        if self.objects.hanging_on(&Support::Link(ns, name.clone())).iter().any(entry) {
+            self.asking.dump(ns, Concern::Fdb);
+        }
+    }
+
     fn all_on_link_vanishes(&mut self, ns: Ns, name: &IfName) {
         for slot in self.objects.hanging_on(&Support::Link(ns, name.clone())) {
             self.vanish_with_link(slot, ns, name);
@@ -100,12 +136,38 @@ impl Fib {
         self.learned_lost_out_of(ns, name, |_| true);
     }
 
+    /// VLANs go with their parent; ports of a bridge that goes are left without one. Whether there were any.
+    fn links_on_link_vanish(&mut self, ns: Ns, name: &IfName) -> bool {
+        let mut any = false;
+        for slot in self.objects.hanging_on(&Support::Link(ns, name.clone())) {
+            let Some((Key::Link(..), Cell { actual: Some(held), .. })) = self.objects.get(slot) else {
+                continue;
+            };
+            let Object::Link(ns, port, link) = &*held.object else { continue };
+            let left = match (&link.kind, &link.port) {
+                (LinkKind::Vlan { parent, .. }, _) if parent == name => None,
+                (_, Some(BridgePort { bridge, .. })) if bridge == name => {
+                    let link = Link { port: None, ..link.clone() };
+                    Some(Held { object: Arc::new(Object::Link(*ns, port.clone(), link)), ..held.clone() })
+                }
+                _ => continue,
+            };
+            any = true;
+            self.taint(slot);
+            self.set_actual(slot, left);
+        }
+        any
+    }
+
     /// Takes away what the kernel held on this link. What rests on it only by wish stays untouched.
     fn vanish_with_link(&mut self, slot: u32, ns: Ns, name: &IfName) {
         let Some((key, cell)) = self.objects.get(slot) else { return };
+        if matches!(key, Key::Link(..)) {
+            return;
+        }
         let on_link = match &cell.actual {
             Some(held) if matches!(key, Key::Route(_) | Key::NextHop(_)) => {
-                rests_on(&held.object, &Support::Link(ns, name.clone()))
+                held.rests_on(&Support::Link(ns, name.clone()))
             }
             Some(_) => true,
             None => false,
@@ -225,7 +287,7 @@ impl Fib {
     fn routes_lost(&mut self, support: &Support, which: impl Fn(&IpNet) -> bool) {
         for slot in self.objects.hanging_on(support) {
             let Some((Key::Route(key), cell)) = self.objects.get(slot) else { continue };
-            let rests = |held: &Held| rests_on(&held.object, support);
+            let rests = |held: &Held| held.rests_on(support);
             let lost = which(&key.prefix)
                 && cell.actual.as_ref().is_some_and(rests)
                 // IPv6 routes keep a preferred source that is gone, or lose it; see `source_implies`.
@@ -281,7 +343,7 @@ impl Fib {
         }
         for slot in self.objects.hanging_on(&support) {
             let Some((Key::Route(_), cell)) = self.objects.get(slot) else { continue };
-            let rests = cell.actual.as_ref().is_some_and(|held| rests_on(&held.object, &support));
+            let rests = cell.actual.as_ref().is_some_and(|held| held.rests_on(&support));
             if rests && cell.flights.is_empty() {
                 self.set_actual(slot, None);
             }

@@ -27,7 +27,9 @@ mod shared;
 mod sharing;
 mod show;
 mod step;
+mod step_link;
 mod step_next_hop;
+mod step_nft;
 mod table;
 mod values;
 
@@ -307,13 +309,14 @@ impl Fib {
     }
 
     /// The next operations in order, at most `limit`; they are in flight until [`Fib::applied`]. May be called again
-    /// before the answers are in. Empty: nothing can be done now.
+    /// before the answers are in. Empty: nothing can be done now. Operations on nftables stand next to each other and
+    /// are not torn apart, `limit` or not: they are one transaction.
     pub fn plan(&mut self, limit: usize, now: Instant) -> Vec<Op> {
         for item in self.failures.due(now) {
             self.release(item);
         }
         let mut ops = Vec::new();
-        while ops.len() < limit {
+        while ops.len() < limit || self.is_transaction_open(&ops) {
             match self.queues.pop() {
                 Some((tier, Item::Object(slot))) => self.advance(slot, tier, now, &mut ops),
                 Some((_, Item::Route(route))) => self.advance_route(route, &mut ops),
@@ -327,6 +330,10 @@ impl Fib {
             self.routes.bulk.shrink_to(1 << 14);
         }
         ops
+    }
+
+    fn is_transaction_open(&self, ops: &[Op]) -> bool {
+        ops.last().is_some_and(|op| op.key().is_nft()) && self.queues.is_nft_next()
     }
 
     /// Objects found from now on that are ours and that nobody wants are kept. This is the state after `new`.

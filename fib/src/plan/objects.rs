@@ -10,7 +10,9 @@ use std::{
 
 use hashbrown::HashMap;
 
-use crate::model::{IfName, Key, Link, LinkKind, NextHop, NextHopId, Ns, Object, RouteTarget};
+use crate::model::{
+    Chain, Data, IfName, Key, Link, LinkKind, NextHop, NextHopId, Ns, Object, RouteTarget, TableItem,
+};
 
 use super::table::Table;
 
@@ -24,11 +26,13 @@ pub(super) struct Held {
     pub(super) carrier: bool,
     /// Links: the interface index, 0 while unknown.
     pub(super) index: u32,
+    /// Chains with rules that are not known: their fingerprints. The object itself then has none.
+    pub(super) unknown: Option<Arc<[Option<u64>]>>,
 }
 
 impl Held {
     pub(super) fn ours(object: Arc<Object>) -> Self {
-        Self { object, ours: true, carrier: false, index: 0 }
+        Self { object, ours: true, carrier: false, index: 0, unknown: None }
     }
 
     pub(super) fn link(&self) -> Option<&Link> {
@@ -36,6 +40,16 @@ impl Held {
             Object::Link(_, _, link) => Some(link),
             _ => None,
         }
+    }
+
+    /// Whether this is what is wanted.
+    pub(super) fn is(&self, wanted: &Object) -> bool {
+        self.unknown.is_none() && satisfies(&self.object, wanted)
+    }
+
+    /// Whether the kernel uses others for this: what it uses cannot be removed.
+    pub(super) fn rests_on(&self, support: &Support) -> bool {
+        rests_on(&self.object, support)
     }
 }
 
@@ -45,7 +59,7 @@ pub(super) enum Doing {
     Create,
     Change,
     Delete,
-    /// Nothing: the deletion of the other end of a veth takes this end with it.
+    /// Nothing: another deletion takes this with it, that of the other end of a veth or of an element's set.
     Follow,
 }
 
@@ -117,6 +131,10 @@ pub(super) enum Support {
     Link(Ns, IfName),
     Source(Ns, IpAddr),
     NextHop(NextHopId),
+    /// An nftables set or chain: chains that look up or jump, elements that jump.
+    Nft(Key),
+    /// An nftables table or set: what is in it.
+    Within(Key),
 }
 
 /// What others care about in an object, including what is on its way.
@@ -127,6 +145,8 @@ pub(super) struct Facts {
     pub(super) up: bool,
     /// Links: up with a carrier.
     pub(super) carrier: bool,
+    /// Links: port of the bridge that it should be a port of.
+    pub(super) port: bool,
 }
 
 /// All of them.
@@ -157,7 +177,7 @@ impl Objects {
     pub(super) fn insert(&mut self, key: &Key) -> u32 {
         let (slot, new) = self.table.insert(key.clone(), Cell::default);
         if new {
-            self.by_ns.entry(ns_of(key)).or_default().insert(slot);
+            self.by_ns.entry(key.ns()).or_default().insert(slot);
             for support in standing_supports(key) {
                 self.support(support, slot);
             }
@@ -233,13 +253,25 @@ impl Objects {
             Some(Object::Link(_, _, link)) => !matches!(link.kind, LinkKind::Foreign),
             _ => false,
         };
-        if unconfirmed || (ours_wanted && !held.ours) {
+        // Nor is anything put into a set that is to be made anew in another shape, or a jump made to such a chain.
+        let other_shape = match (&*held.object, cell.desired.as_deref()) {
+            (Object::Set(_, held), Some(Object::Set(_, wanted))) => held != wanted,
+            (Object::Chain(_, held), Some(Object::Chain(_, wanted))) => held.hook != wanted.hook,
+            _ => false,
+        };
+        if unconfirmed || other_shape || (ours_wanted && !held.ours) {
             return Facts::default();
         }
         let up = held.link().is_some_and(|l| l.up);
         // The carrier is what the kernel said last; an operation on its way cannot promise it.
         let carrier = up && cell.actual.as_ref().is_some_and(|a| a.carrier);
-        Facts { present: true, up, carrier }
+        let bridge = |object: &Object| match object {
+            Object::Link(_, _, Link { port: Some(port), .. }) => Some(port.bridge.clone()),
+            _ => None,
+        };
+        let port = bridge(&held.object)
+            .is_some_and(|is| cell.desired.as_deref().and_then(bridge).is_none_or(|wanted| wanted == is));
+        Facts { present: true, up, carrier, port }
     }
 
     /// Sets what should be.
@@ -327,10 +359,10 @@ impl Objects {
             return false;
         }
         let key = key.clone();
-        if let Some(slots) = self.by_ns.get_mut(&ns_of(&key)) {
+        if let Some(slots) = self.by_ns.get_mut(&key.ns()) {
             slots.remove(&slot);
             if slots.is_empty() {
-                self.by_ns.remove(&ns_of(&key));
+                self.by_ns.remove(&key.ns());
             }
         }
         for support in standing_supports(&key) {
@@ -379,15 +411,6 @@ impl Objects {
     }
 }
 
-/// The namespace of a key.
-pub(super) fn ns_of(key: &Key) -> Ns {
-    match key {
-        Key::Sysctl(ns, _) | Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => *ns,
-        Key::NextHop(_) => Ns::HOST,
-        Key::Route(key) => key.ns,
-    }
-}
-
 /// What an object stands on by its key alone. An address is listed under itself too: it may have to wait until no
 /// route uses it as its source.
 fn standing_supports(key: &Key) -> Vec<Support> {
@@ -397,13 +420,25 @@ fn standing_supports(key: &Key) -> Vec<Support> {
         }
         Key::Neighbour(ns, link, _) => vec![Support::Link(*ns, link.clone())],
         Key::Sysctl(ns, path) => sysctl_link(path).map(|link| Support::Link(*ns, link)).into_iter().collect(),
-        Key::Link(..) | Key::NextHop(_) | Key::Route(_) => Vec::new(),
+        Key::Fdb(entry) => vec![Support::Link(Ns::HOST, entry.link.clone())],
+        Key::Chain(item) | Key::Set(item) => vec![Support::Within(Key::Table(item.table.clone()))],
+        Key::Element(set, _) => vec![Support::Within(Key::Set(set.clone()))],
+        _ => Vec::new(),
     }
 }
 
 /// What an object stands on by its value.
 fn value_supports(object: &Object) -> Vec<Support> {
     match object {
+        Object::Link(ns, _, link) => {
+            let bridge = link.port.as_ref().map(|port| &port.bridge);
+            let parent = match &link.kind {
+                LinkKind::Vlan { parent, .. } => Some(parent),
+                _ => None,
+            };
+            bridge.into_iter().chain(parent).map(|name| Support::Link(*ns, name.clone())).collect()
+        }
+        Object::Chain(..) | Object::Element(..) => nft_used_by(object).map(Support::Nft).collect(),
         Object::NextHop(_, NextHop::Single { link, .. }) => vec![Support::Link(Ns::HOST, link.clone())],
         Object::NextHop(_, NextHop::Group(members)) => {
             members.iter().map(|id| Support::NextHop(*id)).collect()
@@ -419,6 +454,20 @@ fn value_supports(object: &Object) -> Vec<Support> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The sets and chains that a chain or an element uses.
+pub(super) fn nft_used_by(object: &Object) -> impl Iterator<Item = Key> {
+    let (item, chain, element) = match object {
+        Object::Chain(item, chain) => (Some(item), Some(chain), None),
+        Object::Element(item, _, Some(Data::Verdict(verdict))) => (Some(item), None, verdict.chain()),
+        _ => (None, None, None),
+    };
+    let beside =
+        move |name: &Arc<str>| item.map(|item| TableItem { table: item.table.clone(), name: name.clone() });
+    let sets = chain.into_iter().flat_map(Chain::sets).filter_map(beside).map(Key::Set);
+    let jumps = chain.into_iter().flat_map(Chain::jumps).chain(element);
+    sets.chain(jumps.filter_map(beside).map(Key::Chain))
 }
 
 /// The link that a sysctl belongs to: `net/ipv4/conf/eth1/rp_filter` → `eth1`. Those of `all` and `default` belong
@@ -448,6 +497,7 @@ pub(super) fn settings_satisfy(held: &Link, wanted: &Link) -> bool {
     (wanted.mac.is_none() || wanted.mac == held.mac)
         && (wanted.mtu.is_none() || wanted.mtu == held.mtu)
         && (wanted.alias.is_none() || wanted.alias == held.alias)
+        && (matches!(wanted.kind, LinkKind::Foreign) || wanted.port == held.port)
 }
 
 /// Whether the value of an object stands on this.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{Concern, Key, Link, LinkState, Ns, Object, Observed, Route};
+use crate::model::{
+    Chain, Concern, Hook, IfName, Key, Link, LinkState, Ns, Object, Observed, Route, TableItem,
+};
 
 use super::{
     Fib, Scope,
@@ -94,6 +96,7 @@ impl Fib {
             Observed::Object { object: Object::Route(key, route), protocol } => {
                 self.take_in_route(Object::Route(key, route), protocol, dumped);
             }
+            Observed::Chain { chain, hook, rules } => self.take_in_chain(chain, hook, &rules, dumped),
             Observed::Object { object, protocol } => self.take_in_object(object, protocol, dumped),
         }
     }
@@ -107,10 +110,17 @@ impl Fib {
         {
             self.set_actual(other, None);
         }
-        let link =
-            Link { kind: state.kind, mac: state.mac, mtu: Some(state.mtu), up: state.up, alias: state.alias };
+        let link = Link {
+            kind: state.kind,
+            mac: state.mac,
+            mtu: Some(state.mtu),
+            up: state.up,
+            alias: state.alias,
+            port: state.port,
+        };
         let object = Arc::new(Object::Link(state.ns, state.name, link));
-        self.hold_as(&key, Held { object, ours, carrier: state.carrier, index: state.index }, dumped);
+        let held = Held { ours, carrier: state.carrier, index: state.index, ..Held::ours(object) };
+        self.hold_as(&key, held, dumped);
     }
 
     fn take_in_object(&mut self, object: Object, protocol: u8, dumped: bool) {
@@ -123,9 +133,18 @@ impl Fib {
                 self.owner.owns_next_hop(*id, protocol)
             }
             Object::Address(ns, link, _) | Object::Neighbour(ns, link, ..) => {
-                let link = self.objects.link(*ns, link).and_then(|slot| self.objects.cell(slot));
-                let on_ours = link.and_then(|c| c.actual.as_ref()).is_some_and(|held| held.ours);
-                self.owner.owns_on_link(&object, protocol, on_ours)
+                self.owner.owns_on_link(&object, protocol, self.is_link_ours(*ns, link))
+            }
+            Object::Fdb(entry) => {
+                self.owner.owns_on_link(&object, protocol, self.is_link_ours(Ns::HOST, &entry.link))
+            }
+            Object::Table(table)
+            | Object::Set(TableItem { table, .. }, _)
+            | Object::Element(TableItem { table, .. }, ..) => {
+                if !self.owner.owns_table(table) {
+                    return;
+                }
+                true
             }
             Object::Sysctl(..) => {
                 // Only what is wanted is of interest.
@@ -134,9 +153,37 @@ impl Fib {
                 }
                 true
             }
-            Object::Link(..) | Object::Route(..) => return,
+            Object::Link(..) | Object::Route(..) | Object::Chain(..) => return,
         };
         self.hold_as(&key, Held { ours, ..Held::ours(Arc::new(object)) }, dumped);
+    }
+
+    fn is_link_ours(&self, ns: Ns, link: &IfName) -> bool {
+        let link = self.objects.link(ns, link).and_then(|slot| self.objects.cell(slot));
+        link.and_then(|c| c.actual.as_ref()).is_some_and(|held| held.ours)
+    }
+
+    /// Of a chain, the kernel shows the fingerprints of its rules. Are they those of the rules that we believe to be
+    /// there, or that are wanted, then these are the rules; else there are rules of which we know nothing.
+    fn take_in_chain(&mut self, chain: TableItem, hook: Option<Hook>, rules: &[Option<u64>], dumped: bool) {
+        if !self.owner.owns_table(&chain.table) {
+            return;
+        }
+        let key = Key::Chain(chain.clone());
+        let seen = |object: &&Arc<Object>| is_chain(object, hook, rules);
+        let known = self.objects.at(&key).and_then(|cell| {
+            let believed = cell.actual.as_ref().map(|held| &held.object);
+            believed.into_iter().chain(&cell.desired).find(seen).cloned()
+        });
+        let held = known.map_or_else(
+            || {
+                let object = Object::Chain(chain, Chain { hook, rules: Vec::new() });
+                let unknown = (!rules.is_empty()).then(|| rules.into());
+                Held { unknown, ..Held::ours(Arc::new(object)) }
+            },
+            Held::ours,
+        );
+        self.hold_as(&key, held, dumped);
     }
 
     fn take_in_route(&mut self, object: Object, protocol: u8, dumped: bool) {
@@ -193,6 +240,7 @@ impl Fib {
                 && a.ours == held.ours
                 && a.carrier == held.carrier
                 && a.index == held.index
+                && a.unknown == held.unknown
         });
         if let Some(cell) = self.objects.cell_mut(slot) {
             cell.seen |= dumped;
@@ -271,6 +319,17 @@ impl Fib {
     }
 }
 
+/// Whether the kernel would show this chain with these fingerprints.
+pub(super) fn is_chain(object: &Object, hook: Option<Hook>, rules: &[Option<u64>]) -> bool {
+    match object {
+        Object::Chain(_, chain) => {
+            chain.hook == hook
+                && chain.rules.iter().map(|rule| Some(rule.fingerprint())).eq(rules.iter().copied())
+        }
+        _ => false,
+    }
+}
+
 /// The dump that a key is in.
 pub(super) fn concern_of(key: &Key) -> Option<Concern> {
     match key {
@@ -280,5 +339,7 @@ pub(super) fn concern_of(key: &Key) -> Option<Concern> {
         Key::Neighbour(..) => Some(Concern::Neighbours),
         Key::NextHop(_) => Some(Concern::NextHops),
         Key::Route(_) => Some(Concern::Routes),
+        Key::Fdb(_) => Some(Concern::Fdb),
+        Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => Some(Concern::Nft),
     }
 }

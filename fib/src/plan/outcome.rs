@@ -8,7 +8,7 @@ use crate::model::{Concern, KernelError, Key, Link, LinkKind, NextHop, Ns, Objec
 
 use super::{
     Fib, Notice,
-    objects::{self, Cell, Doing, Held, Reading, Support, ns_of, satisfies},
+    objects::{self, Cell, Doing, Held, Reading, Support, satisfies},
     observe::concern_of,
     queues::Item,
     routes::{self, RouteSlot, mark},
@@ -66,29 +66,31 @@ impl Fib {
         let settled = self.is_settled(slot);
         let leaving = self.objects.cell(slot).is_some_and(Cell::leaving);
         let Some(flight) = self.objects.cell(slot).and_then(|c| c.flights.front().cloned()) else { return };
-        let follower = if flight.doing == Doing::Delete { self.land_follower(slot) } else { None };
+        let followers = if flight.doing == Doing::Delete { self.land_followers(slot) } else { Vec::new() };
         // What is expected does not change by being confirmed: the flight ends after the outcome has been noted.
         if result.is_ok() && !flight.void {
-            self.succeeded(slot, &flight, follower);
+            self.succeeded(slot, &flight, &followers);
         }
         let facts = self.objects.facts(slot);
         self.objects.land(slot);
         self.facts_changed(slot, facts);
         if let (Err(error), false) = (result, flight.void) {
-            if let Some(pair) = follower {
-                self.mark(pair);
+            for follower in followers {
+                self.mark(follower);
             }
-            self.refused(slot, &flight, error, now);
+            if !self.was_cancelled(slot, error) {
+                self.refused(slot, &flight, error, now);
+            }
         }
         if let Some(tried) = &flight.outcome {
             // What it would have used, had it come about, may have waited for the outcome.
-            self.mark_used_by(&tried.object);
+            self.mark_used_by(tried);
         }
         if leaving {
             // Whoever counted on its going has to look again.
-            let held = self.objects.cell(slot).and_then(|c| c.actual.as_ref()).map(|h| h.object.clone());
-            if let Some(object) = held {
-                self.mark_used_by(&object);
+            let held = self.objects.cell(slot).and_then(|c| c.actual.clone());
+            if let Some(held) = held {
+                self.mark_used_by(&held);
             }
         }
         self.mark(slot);
@@ -96,20 +98,25 @@ impl Fib {
         self.tell(slot, settled);
     }
 
-    fn land_follower(&mut self, slot: u32) -> Option<u32> {
-        let Some((Key::Link(ns, name), _)) = self.objects.get(slot) else { return None };
-        let pair = self.objects.pair(*ns, name)?;
-        let follows = |c: &Cell| c.flights.front().is_some_and(|f| f.doing == Doing::Follow);
-        if !self.objects.cell(pair).is_some_and(follows) {
-            return None;
-        }
-        let facts = self.objects.facts(pair);
-        self.objects.land(pair);
-        self.facts_changed(pair, facts);
-        Some(pair)
+    /// Another operation of the same transaction was refused, and so this one was not done. That one has to wait; this
+    /// one is simply due again.
+    fn was_cancelled(&self, slot: u32, error: &KernelError) -> bool {
+        error.errno.0 == libc::ECANCELED && self.objects.get(slot).is_some_and(|(key, _)| key.is_nft())
     }
 
-    fn succeeded(&mut self, slot: u32, flight: &objects::Flight, follower: Option<u32>) {
+    fn land_followers(&mut self, slot: u32) -> Vec<u32> {
+        let follows = |c: &Cell| c.flights.front().is_some_and(|f| f.doing == Doing::Follow);
+        let mut followers = self.followers(slot);
+        followers.retain(|follower| self.objects.cell(*follower).is_some_and(follows));
+        for &follower in &followers {
+            let facts = self.objects.facts(follower);
+            self.objects.land(follower);
+            self.facts_changed(follower, facts);
+        }
+        followers
+    }
+
+    fn succeeded(&mut self, slot: u32, flight: &objects::Flight, followers: &[u32]) {
         self.clear_failure(Item::Object(slot));
         let mut outcome = flight.outcome.clone();
         if let (Some(new), Some(cell)) = (&mut outcome, self.objects.cell(slot))
@@ -126,18 +133,19 @@ impl Fib {
         let gone = outcome.is_none();
         self.set_actual(slot, outcome);
         if gone {
-            if let Some(pair) = follower {
-                self.set_actual(pair, None);
+            for &follower in followers {
+                self.set_actual(follower, None);
             }
             return;
         }
         if flight.doing == Doing::Create {
             self.carried_nothing(slot);
+            self.nft_was_made(slot);
             self.other_end_appeared(slot);
             self.has_new_sysctls(slot);
         }
         let Some((key, _)) = self.objects.get(slot) else { return };
-        let (ns, concern) = (ns_of(key), concern_of(key));
+        let (ns, concern) = (key.ns(), concern_of(key));
         let is_link = matches!(key, Key::Link(..));
         if flight.tainted {
             match concern {
@@ -150,11 +158,22 @@ impl Fib {
         }
     }
 
+    /// What failed may have failed for want of this.
+    fn nft_was_made(&mut self, slot: u32) {
+        let Some((key, _)) = self.objects.get(slot).filter(|(key, _)| key.is_nft()) else { return };
+        let mut hanging = self.nft_hanging_on(&key.clone());
+        hanging.retain(|slot| self.objects.cell(*slot).is_some_and(|cell| cell.held));
+        for slot in hanging {
+            self.wake(slot);
+        }
+    }
+
     /// The kernel made the other end of a veth along with this one.
     fn other_end_appeared(&mut self, slot: u32) {
         let Some((Key::Link(ns, name), _)) = self.objects.get(slot) else { return };
         let Some((peer_ns, peer)) = self.objects.pair_name(*ns, name).cloned() else { return };
-        let link = Link { kind: LinkKind::VethPeer, mac: None, mtu: None, up: false, alias: None };
+        let link =
+            Link { kind: LinkKind::VethPeer, mac: None, mtu: None, up: false, alias: None, port: None };
         let pair = self.objects.insert(&Key::Link(peer_ns, peer.clone()));
         if self.objects.cell(pair).is_some_and(|c| c.actual.is_none()) {
             self.set_actual(pair, Some(Held::ours(Arc::new(Object::Link(peer_ns, peer, link)))));
@@ -190,7 +209,7 @@ impl Fib {
         let Some((Key::Link(ns, _), Cell { actual: Some(held), .. })) = self.objects.get(slot) else {
             return;
         };
-        let wire = held.link().is_some_and(|l| l.up && matches!(l.kind, LinkKind::Foreign));
+        let wire = held.link().is_some_and(|l| l.up && !matches!(l.kind, LinkKind::VethPeer));
         if wire && !held.carrier {
             self.asking.dump(*ns, Concern::Links);
         }
@@ -200,7 +219,7 @@ impl Fib {
     /// is to be done before that, the meaning says.
     fn refused(&mut self, slot: u32, flight: &objects::Flight, error: &KernelError, now: Instant) {
         let Some((key, cell)) = self.objects.get(slot) else { return };
-        let (ns, item, wanted) = (ns_of(key), Item::Object(slot), cell.desired.is_some());
+        let (ns, item, wanted) = (key.ns(), Item::Object(slot), cell.desired.is_some());
         let Some(concern) = concern_of(key) else {
             self.read_again(slot);
             self.failed(item, error, true, now);
@@ -228,7 +247,7 @@ impl Fib {
             }
             (Doing::Create, Meaning::NotThere) if concern != Concern::NextHops => {
                 self.failed_again(item, error, now);
-                self.doubt(item, ns, Concern::Links);
+                self.doubt(item, ns, if concern == Concern::Nft { concern } else { Concern::Links });
             }
             _ => match flight.outcome.as_ref().map(|held| &*held.object) {
                 // A group that lost a member meanwhile is simply due again, smaller.

@@ -7,11 +7,7 @@ use crate::{
     owner::Owner,
 };
 
-use super::{
-    Fib, Scope, asking,
-    objects::{Reading, ns_of},
-    observe::concern_of,
-};
+use super::{Fib, Scope, asking, objects::Reading, observe::concern_of};
 
 /// All operations in order that bring a kernel with these objects to what is desired. What is ours and not desired
 /// goes. Sysctls that `actual` does not tell count as different.
@@ -26,11 +22,11 @@ pub fn plan(
     fib.sweep(Scope::Local);
     let mut namespaces = BTreeSet::from([Ns::HOST]);
     for object in desired {
-        namespaces.insert(ns_of(&object.key()));
+        namespaces.insert(object.key().ns());
         fib.want(object);
     }
     let actual: Vec<(Key, Observed)> = actual.into_iter().map(|o| (key_of(&o), o)).collect();
-    namespaces.extend(actual.iter().map(|(key, _)| ns_of(key)));
+    namespaces.extend(actual.iter().map(|(key, _)| key.ns()));
     for ns in &namespaces {
         fib.watch_ns(*ns);
     }
@@ -39,8 +35,7 @@ pub fn plan(
     }
     for ns in namespaces {
         for &concern in asking::concerns(ns) {
-            let of_concern =
-                |(key, _): &&(Key, Observed)| ns_of(key) == ns && concern_of(key) == Some(concern);
+            let of_concern = |(key, _): &&(Key, Observed)| key.ns() == ns && concern_of(key) == Some(concern);
             let objects = actual.iter().filter(of_concern).map(|(_, o)| o.clone()).collect();
             fib.observe(Event::Dump { ns, concern, objects, last: true }, now);
         }
@@ -52,6 +47,7 @@ fn key_of(observed: &Observed) -> Key {
     match observed {
         Observed::Link(state) => Key::Link(state.ns, state.name.clone()),
         Observed::Object { object, .. } => object.key(),
+        Observed::Chain { chain, .. } => Key::Chain(chain.clone()),
     }
 }
 

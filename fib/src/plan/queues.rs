@@ -1,8 +1,9 @@
 //! The order of things: tiers, and what waits for its turn in each.
 //!
-//! Creates go link → settings → sysctls → address → neighbour → up → next hop → group → route; deletes run
-//! backwards and come first, so that a name or an address that moves is free. A delete that something in the kernel
-//! still needs is not in a queue at all: it waits to be woken.
+//! Creates go link → settings → sysctls → address → neighbour, forwarding entry → up → next hop → group → route; deletes
+//! run backwards and come first, so that a name or an address that moves is free. All that is nftables comes in one go
+//! in between, as it makes one transaction: a container's address is removed before the rules about it are, and given
+//! after they are made. A delete that something in the kernel still needs is not in a queue at all: it waits to be woken.
 
 use std::collections::VecDeque;
 
@@ -18,6 +19,13 @@ pub(super) enum Tier {
     DropNextHop,
     DropNeighbour,
     DropAddress,
+    NftTable,
+    NftDropElement,
+    NftChain,
+    NftDropChain,
+    NftDropSet,
+    NftSet,
+    NftElement,
     DropLink,
     HostSysctl,
     Link,
@@ -34,12 +42,19 @@ pub(super) enum Tier {
 }
 
 impl Tier {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 24] = [
         Self::DropRoute,
         Self::DropGroup,
         Self::DropNextHop,
         Self::DropNeighbour,
         Self::DropAddress,
+        Self::NftTable,
+        Self::NftDropElement,
+        Self::NftChain,
+        Self::NftDropChain,
+        Self::NftDropSet,
+        Self::NftSet,
+        Self::NftElement,
         Self::DropLink,
         Self::HostSysctl,
         Self::Link,
@@ -59,10 +74,16 @@ impl Tier {
         match object {
             Object::Sysctl(_, path, _) if sysctl_link(path).is_some() => Self::LinkSysctl,
             Object::Sysctl(..) => Self::HostSysctl,
-            Object::Link(_, _, link) if matches!(link.kind, LinkKind::Veth { .. }) => Self::Link,
-            Object::Link(..) => Self::LinkSettings,
+            Object::Link(_, _, link) if matches!(link.kind, LinkKind::VethPeer | LinkKind::Foreign) => {
+                Self::LinkSettings
+            }
+            Object::Link(..) => Self::Link,
             Object::Address(..) => Self::Address,
-            Object::Neighbour(..) => Self::Neighbour,
+            Object::Neighbour(..) | Object::Fdb(_) => Self::Neighbour,
+            Object::Table(_) => Self::NftTable,
+            Object::Chain(..) => Self::NftChain,
+            Object::Set(..) => Self::NftSet,
+            Object::Element(..) => Self::NftElement,
             Object::NextHop(_, NextHop::Single { .. }) => Self::NextHop,
             Object::NextHop(_, NextHop::Group(_)) => Self::Group,
             Object::Route(_, route) => Self::of_route(route),
@@ -83,7 +104,11 @@ impl Tier {
             Key::Sysctl(..) => Self::HostSysctl,
             Key::Link(..) => Self::DropLink,
             Key::Address(..) => Self::DropAddress,
-            Key::Neighbour(..) => Self::DropNeighbour,
+            Key::Neighbour(..) | Key::Fdb(_) => Self::DropNeighbour,
+            Key::Table(_) => Self::NftTable,
+            Key::Chain(_) => Self::NftDropChain,
+            Key::Set(_) => Self::NftDropSet,
+            Key::Element(..) => Self::NftDropElement,
             Key::NextHop(_) => Self::DropNextHop,
             Key::Route(_) => Self::DropRoute,
         }
@@ -109,6 +134,12 @@ impl Queues {
     pub(super) fn push(&mut self, tier: Tier, item: Item) {
         self.tiers[tier as usize].push_back(item);
         self.filled |= 1 << tier as u32;
+    }
+
+    /// Whether what comes next is nftables.
+    pub(super) fn is_nft_next(&self) -> bool {
+        let next = self.filled.trailing_zeros();
+        (Tier::NftTable as u32..=Tier::NftElement as u32).contains(&next)
     }
 
     pub(super) fn pop(&mut self) -> Option<(Tier, Item)> {

@@ -8,7 +8,7 @@ use crate::model::{KernelError, Key, Link, LinkKind, NextHop, NextHopId, Ns, Obj
 
 use super::{
     Counters, Fib, RouteView,
-    objects::{Cell, satisfies},
+    objects::Cell,
     queues::Item,
     routes::{Flight, RouteCell, RouteSlot, mark},
 };
@@ -42,8 +42,8 @@ impl Fib {
                 (Object::NextHop(_, held), Some(wanted)) => *held == wanted,
                 _ => false,
             },
-            Object::Link(_, _, Link { kind: LinkKind::Foreign, .. }) => satisfies(&held.object, wanted),
-            _ => held.ours && satisfies(&held.object, wanted),
+            Object::Link(_, _, Link { kind: LinkKind::Foreign, .. }) => held.is(wanted),
+            _ => held.ours && held.is(wanted),
         }
     }
 

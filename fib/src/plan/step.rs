@@ -5,12 +5,12 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use crate::model::{
-    Errno, IfName, KernelError, Key, Link, LinkKind, Mac, Ns, Object, Op, Route, RouteTarget,
+    Errno, FdbKey, FdbTarget, IfName, KernelError, Key, Mac, Ns, Object, Op, Route, RouteTarget,
 };
 
 use super::{
     Fib,
-    objects::{Cell, Doing, Held, Reading, Support, ns_of, rests_on, settings_satisfy, sysctl_link},
+    objects::{Cell, Doing, Held, Reading, Support, rests_on, sysctl_link},
     queues::{Item, Tier},
     routes::{Flight, RouteSlot, mark},
 };
@@ -100,19 +100,19 @@ impl Fib {
 
     fn launch(&mut self, slot: u32, doing: Doing, object: &Arc<Object>, outcome: Option<Held>) -> Option<Op> {
         let facts = self.objects.facts(slot);
-        let leaves = self.objects.cell(slot).and_then(|c| c.expected()).map(|h| h.object.clone());
+        let leaves = self.objects.cell(slot).and_then(|c| c.expected()).cloned();
         self.objects.launch(slot, doing, outcome);
         self.facts_changed(slot, facts);
         if let Some(leaves) = leaves {
             self.mark_used_by(&leaves);
         }
-        if let Object::Link(ns, name, _) = &**object {
-            if doing == Doing::Delete {
-                self.launch_follower(*ns, name);
-            } else {
-                // After its settings, a link may be due to go up with the same batch.
-                self.mark(slot);
-            }
+        if doing == Doing::Delete {
+            self.launch_followers(slot);
+        }
+        if matches!(&**object, Object::Link(..)) && doing != Doing::Delete || object.key().is_nft() {
+            // After its settings, a link may be due to go up with the same batch; after an nftables object was emptied or
+            // deleted, it may be due to be made anew in the same transaction.
+            self.mark(slot);
         }
         match doing {
             Doing::Create => Some(Op::Create(Object::clone(object))),
@@ -122,13 +122,27 @@ impl Fib {
         }
     }
 
-    /// The other end of a veth goes with the one that is deleted.
-    fn launch_follower(&mut self, ns: Ns, name: &IfName) {
-        let Some(pair) = self.objects.pair(ns, name) else { return };
-        if self.objects.cell(pair).is_some_and(|c| c.actual.is_some() && !c.leaving()) {
-            let facts = self.objects.facts(pair);
-            self.objects.launch(pair, Doing::Follow, None);
-            self.facts_changed(pair, facts);
+    /// The other end of a veth goes with the one that is deleted, elements go with their set.
+    pub(super) fn followers(&self, slot: u32) -> Vec<u32> {
+        match self.objects.get(slot) {
+            Some((Key::Link(ns, name), _)) => self.objects.pair(*ns, name).into_iter().collect(),
+            Some((key @ Key::Set(_), _)) => self.objects.hanging_on(&Support::Within(key.clone())),
+            _ => Vec::new(),
+        }
+    }
+
+    fn launch_followers(&mut self, slot: u32) {
+        for follower in self.followers(slot) {
+            let Some((key, cell)) = self.objects.get(follower) else { continue };
+            let element = matches!(key, Key::Element(..));
+            if cell.expected().is_some() && (element || cell.actual.is_some()) {
+                let facts = self.objects.facts(follower);
+                self.objects.launch(follower, Doing::Follow, None);
+                self.facts_changed(follower, facts);
+                if element {
+                    self.mark(follower);
+                }
+            }
         }
     }
 
@@ -136,14 +150,17 @@ impl Fib {
     pub(super) fn step(&self, slot: u32) -> Step {
         let Some((key, cell)) = self.objects.get(slot) else { return Step::Clean };
         let in_flight = !cell.flights.is_empty();
-        if in_flight && !matches!(key, Key::Link(..)) {
+        if in_flight && !matches!(key, Key::Link(..)) && !key.is_nft() {
             return Step::Busy;
         }
         if cell.desired.is_none() && cell.actual.is_none() && !in_flight && !cell.doubt {
             return Step::Clean;
         }
-        if cell.held || cell.doubt || !self.asking.is_ready(ns_of(key)) {
+        if cell.held || cell.doubt || !self.asking.is_ready(key.ns()) {
             return Step::Hold;
+        }
+        if key.is_nft() {
+            return self.step_nft(key, cell);
         }
         let Some(wanted) = cell.desired.clone() else { return self.step_unwanted(key, cell) };
         match &*wanted {
@@ -156,6 +173,12 @@ impl Fib {
             },
             Object::Neighbour(ns, link, _, mac) => self.step_neighbour(cell, &wanted, *ns, link, *mac),
             Object::NextHop(id, _) => self.step_next_hop(cell, *id),
+            Object::Fdb(entry) => match &cell.actual {
+                Some(_) => Step::Clean,
+                None if self.is_fdb_possible(entry) => Step::create(Tier::Neighbour, wanted),
+                None => Step::Wait,
+            },
+            Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => Step::Clean,
             Object::Route(key, route) => match &cell.actual {
                 Some(held) if held.object == wanted => Step::Clean,
                 _ if !self.is_route_possible(key.ns, route) => match &cell.actual {
@@ -201,74 +224,6 @@ impl Fib {
         }
     }
 
-    fn step_link(&self, cell: &Cell, wanted: &Arc<Object>, ns: Ns, name: &IfName, link: &Link) -> Step {
-        if cell.leaving() {
-            return Step::Busy;
-        }
-        let pair = self.objects.pair(ns, name);
-        let pair_held = pair.and_then(|p| self.objects.cell(p)).and_then(|c| c.expected());
-        let Some(held) = cell.expected() else {
-            return match &link.kind {
-                LinkKind::Veth { peer_ns, .. } if !self.asking.is_ready(*peer_ns) => Step::Wait,
-                LinkKind::Veth { .. } => match (pair, pair_held) {
-                    (Some(pair), Some(held)) if held.ours => Step::After(pair),
-                    (_, Some(_)) => Step::Blocked("the name of the other end is taken by a foreign link"),
-                    _ => create_veth(wanted, ns, name, link),
-                },
-                LinkKind::VethPeer | LinkKind::Foreign => Step::Wait,
-            };
-        };
-        let Some(current) = held.link() else { return Step::Clean };
-        if cell.actual.is_none() {
-            return Step::Busy;
-        }
-        let managed_only = matches!(link.kind, LinkKind::Foreign);
-        if !managed_only {
-            if !held.ours {
-                return Step::Blocked("the name is taken by a foreign link");
-            }
-            let half = match &link.kind {
-                LinkKind::Veth { peer_ns, .. } => self.asking.is_ready(*peer_ns) && pair_held.is_none(),
-                _ => self.is_left_over(ns, name),
-            };
-            if half || !matches!(current.kind, LinkKind::VethPeer) {
-                let busy = !cell.flights.is_empty();
-                return if busy { Step::Busy } else { Step::delete(Tier::DropLink, held) };
-            }
-        }
-        let mut due = Link { up: current.up, ..link.clone() };
-        let tier = if !settings_satisfy(current, link) || (current.up && !link.up) {
-            if !cell.flights.is_empty() {
-                return Step::Busy;
-            }
-            due.up &= link.up;
-            Tier::LinkSettings
-        } else if current.up == link.up {
-            return if cell.flights.is_empty() { Step::Clean } else { Step::Busy };
-        } else {
-            due.up = true;
-            Tier::LinkUp
-        };
-        let after = Link {
-            kind: current.kind.clone(),
-            mac: due.mac.or(current.mac),
-            mtu: due.mtu.or(current.mtu),
-            up: due.up,
-            alias: due.alias.clone().or_else(|| current.alias.clone()),
-        };
-        let outcome = Held { object: Arc::new(Object::Link(ns, name.clone(), after)), ..held.clone() };
-        Step::Go(tier, Doing::Change, Arc::new(Object::Link(ns, name.clone(), due)), Some(outcome))
-    }
-
-    /// Whether a wanted other end of a veth is what is left of an earlier pair, in the way of the new one. As long as
-    /// the namespace of its pair has not been looked into, it is not: the pair may be alive in there.
-    fn is_left_over(&self, ns: Ns, name: &IfName) -> bool {
-        let Some((pair_ns, pair_name)) = self.objects.pair_name(ns, name) else { return false };
-        let pair = self.objects.link(*pair_ns, pair_name).and_then(|slot| self.objects.cell(slot));
-        let wanted = pair.is_some_and(|c| c.desired.is_some());
-        wanted && self.asking.is_ready(*pair_ns) && pair.is_none_or(|c| c.expected().is_none())
-    }
-
     fn step_neighbour(&self, cell: &Cell, wanted: &Arc<Object>, ns: Ns, link: &IfName, mac: Mac) -> Step {
         match &cell.actual {
             Some(held) => match &*held.object {
@@ -279,6 +234,11 @@ impl Fib {
             None if self.link_is_there(ns, link) => Step::create(Tier::Neighbour, wanted.clone()),
             None => Step::Wait,
         }
+    }
+
+    fn is_fdb_possible(&self, entry: &FdbKey) -> bool {
+        let link = self.objects.link(Ns::HOST, &entry.link).map(|slot| self.objects.facts(slot));
+        link.is_some_and(|link| link.present && (link.port || entry.target != FdbTarget::Port))
     }
 
     pub(super) fn link_is_there(&self, ns: Ns, link: &IfName) -> bool {
@@ -367,13 +327,4 @@ impl Fib {
             }
         }
     }
-}
-
-/// A veth is made down: its settings, addresses and neighbours come first.
-fn create_veth(wanted: &Arc<Object>, ns: Ns, name: &IfName, link: &Link) -> Step {
-    let down = Link { up: false, ..link.clone() };
-    let after = Link { kind: LinkKind::VethPeer, ..down.clone() };
-    let object = if link.up { Arc::new(Object::Link(ns, name.clone(), down)) } else { wanted.clone() };
-    let outcome = Held::ours(Arc::new(Object::Link(ns, name.clone(), after)));
-    Step::Go(Tier::Link, Doing::Create, object, Some(outcome))
 }

@@ -197,6 +197,30 @@ pub(crate) fn ip(arguments: &str) {
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Runs a command line, which must succeed.
+pub(crate) fn run(line: &str) {
+    let (done, error) = try_run(line);
+    assert!(done, "{line}: {error}");
+}
+
+/// Runs a command line until it succeeds.
+pub(crate) fn run_until_done(line: &str) {
+    let start = std::time::Instant::now();
+    loop {
+        let (done, error) = try_run(line);
+        if done {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{line}: {error}");
+    }
+}
+
+fn try_run(line: &str) -> (bool, String) {
+    let mut words = line.split_whitespace();
+    let output = Process::new(words.next().unwrap()).args(words).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// What `ip -j` shows. (It prints nothing at all for some empty answers.)
 pub(crate) fn shown(arguments: &str) -> Vec<Value> {
     let output =
@@ -208,9 +232,18 @@ pub(crate) fn shown(arguments: &str) -> Vec<Value> {
 
 /// `ip -batch` from a text.
 pub(crate) fn ip_batch(lines: &str) {
+    batch("ip", lines);
+}
+
+/// `bridge -batch` from a text.
+pub(crate) fn bridge_batch(lines: &str) {
+    batch("bridge", lines);
+}
+
+fn batch(program: &str, lines: &str) {
     use std::io::Write;
     let mut child =
-        Process::new("ip").args(["-batch", "-"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        Process::new(program).args(["-batch", "-"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
 }
@@ -258,7 +291,7 @@ pub(crate) fn group(n: u32, members: &[u32]) -> Object {
 
 /// Settings of a link that somebody else made.
 pub(crate) fn foreign(up: bool) -> Link {
-    Link { kind: LinkKind::Foreign, mac: None, mtu: None, up, alias: None }
+    Link { kind: LinkKind::Foreign, mac: None, mtu: None, up, alias: None, port: None }
 }
 
 pub(crate) fn errno(result: &OpResult) -> i32 {

@@ -14,6 +14,7 @@ fn veth(lab_ns: Ns, inside: &str, outside: &str) -> (Object, Object) {
         mtu: Some(1450),
         up: true,
         alias: Some("petiole:web1".into()),
+        port: None,
     };
     let host = Link {
         kind: LinkKind::VethPeer,
@@ -21,6 +22,7 @@ fn veth(lab_ns: Ns, inside: &str, outside: &str) -> (Object, Object) {
         mtu: Some(1450),
         up: true,
         alias: container.alias.clone(),
+        port: None,
     };
     (Object::Link(lab_ns, name(inside), container), Object::Link(Ns::HOST, name(outside), host))
 }

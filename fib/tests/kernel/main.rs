@@ -4,13 +4,19 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod apply;
+mod bridged;
+mod bridges;
 mod echo;
+mod fdb;
 mod foreign;
 mod implied;
 mod lab;
 mod links;
 mod namespaces;
+mod nft;
+mod nft_foreign;
 mod overrun;
 mod resolve;
 mod start;
 mod tracker;
+mod traffic;

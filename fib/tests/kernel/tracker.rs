@@ -12,18 +12,18 @@ use petiole_fib::{
 use crate::lab::{Lab, addr, ip, lab, name, net, shown, uplink};
 
 /// The daemon's loop, run until the tracker has nothing left to do.
-struct Driver<'a> {
+pub(crate) struct Driver<'a> {
     lab: &'a Lab,
-    fib: RefCell<Fib>,
+    pub(crate) fib: RefCell<Fib>,
     batch: RefCell<u64>,
 }
 
 impl Driver<'_> {
-    fn new(lab: &Lab) -> Driver<'_> {
+    pub(crate) fn new(lab: &Lab) -> Driver<'_> {
         Driver { lab, fib: RefCell::new(Fib::new(Owner::default())), batch: RefCell::new(0) }
     }
 
-    fn until(&self, reached: impl Fn(&Fib) -> bool) {
+    pub(crate) fn until(&self, reached: impl Fn(&Fib) -> bool) {
         let mut fib = self.fib.borrow_mut();
         loop {
             let now = Instant::now();
@@ -50,7 +50,7 @@ impl Driver<'_> {
     }
 
     /// Until the tracker is at rest, with all that the kernel has to say at this moment taken in.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         self.until(|_| true);
         for event in self.lab.settle() {
             self.fib.borrow_mut().observe(event, Instant::now());
@@ -71,6 +71,7 @@ fn want_endpoint(fib: &mut Fib, web: Ns) {
         mtu: Some(1500),
         up: true,
         alias: Some(alias.clone()),
+        port: None,
     };
     let outside = Link { kind: LinkKind::VethPeer, mac: Some(Mac([2, 2, 0, 0, 0, 1])), ..inside.clone() };
     let to_container = RouteTarget::Link { link: name("vweb"), via: None };

@@ -1,11 +1,11 @@
 //! petiole itself, as its users see it: a configuration file, signals, and a command line with `--json`.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use crate::{LabError, Node, Output, Place, holds, wait_until};
+use crate::{LabError, Node, Output, Place, Protocol, Talk, holds, wait_until};
 
 /// Where a petiole node has its configuration.
 pub const CONFIG: &str = "/etc/petiole/petiole.toml";
@@ -78,6 +78,48 @@ impl Petiole<'_> {
     /// `petiole show …` as people see it.
     pub fn show_text(self, what: &str) -> Result<String, LabError> {
         self.0.run(&format!("petiole show {what}"))
+    }
+
+    /// `petiole endpoint add … --json`: the words after `add`.
+    pub fn endpoint_add(self, words: &str) -> Result<Value, LabError> {
+        self.0.json(&format!("petiole endpoint add {words} --json"))
+    }
+
+    /// `petiole endpoint del …`: the words after `del`.
+    pub fn endpoint_del(self, words: &str) -> Result<(), LabError> {
+        self.0.run(&format!("petiole endpoint del {words}")).map(drop)
+    }
+
+    /// The rows of `petiole show … --json`.
+    pub fn rows(self, what: &str) -> Result<Vec<Value>, LabError> {
+        self.show(what).map(|answer| rows(&answer).to_vec())
+    }
+
+    /// `petiole stop`, with `--flush` if nothing shall be left of what the daemon did; returns when it has ended.
+    pub fn stop_by_command(self, flush: bool) -> Result<(), LabError> {
+        let processes = self.processes();
+        self.0.run(if flush { "petiole stop --flush" } else { "petiole stop" })?;
+        self.0.ended(&processes)
+    }
+
+    /// The value of a metric, in all its samples together. Where they are is the caller's to know: `[api] metrics`.
+    pub fn metric(self, at: SocketAddr, name: &str) -> Result<f64, LabError> {
+        let request = "GET /metrics HTTP/1.1\r\nHost: petiole\r\nConnection: close\r\n\r\n";
+        let text = self.0.say(Protocol::Tcp, at, request)?;
+        let samples = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+        });
+        let samples: Vec<_> = samples.collect();
+        if samples.is_empty() {
+            return Err(LabError::Output {
+                place: self.0.label(),
+                command: format!("GET http://{at}/metrics"),
+                problem: format!("no metric {name}"),
+                output: text,
+            });
+        }
+        Ok(samples.iter().sum())
     }
 
     /// One row of `petiole show neighbors --json`.

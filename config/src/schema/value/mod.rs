@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod number;
 pub(crate) mod policy;
+pub(crate) mod publish;
 pub(crate) mod text;
 pub(crate) mod word;
 

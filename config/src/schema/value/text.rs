@@ -63,7 +63,7 @@ impl Problem {
         self
     }
 
-    fn report(self, text: &str, span: &Span, found: &mut Found<'_>) {
+    pub(crate) fn report(self, text: &str, span: &Span, found: &mut Found<'_>) {
         let written = found.written(span);
         // A part of a string can be pointed at when the string is written without escapes.
         let plain = ["\"", "'"].iter().any(|quote| {

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 use crate::{
     diagnostic::Kind,
     found::{Found, Span, nearest, one_of},
-    model::{Advertise, Encap, Source},
+    model::{Advertise, Source},
     schema::read::wrong_type,
 };
 
@@ -104,10 +104,29 @@ impl Word for Afi {
     const LATER: &'static [&'static str] = &["evpn", "l2vpn-evpn"];
 }
 
-impl Word for Encap {
+/// How the traffic of a network travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EncapWord {
+    Routed,
+    Vlan,
+    Vxlan,
+}
+
+impl EncapWord {
+    /// As it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Routed => "routed",
+            Self::Vlan => "vlan",
+            Self::Vxlan => "vxlan",
+        }
+    }
+}
+
+impl Word for EncapWord {
     const WHAT: &'static str = "encap";
-    const WORDS: &'static [(&'static str, Self)] = &[("routed", Self::Routed)];
-    const LATER: &'static [&'static str] = &["vlan", "vxlan"];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("routed", Self::Routed), ("vlan", Self::Vlan), ("vxlan", Self::Vxlan)];
 }
 
 impl Word for Advertise {
@@ -116,4 +135,4 @@ impl Word for Advertise {
         &[("endpoints", Self::Endpoints), ("subnet", Self::Subnet), ("none", Self::None)];
 }
 
-word_values!(Verdict, Source, Afi, Encap, Advertise);
+word_values!(Verdict, Source, Afi, EncapWord, Advertise);

@@ -2,19 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::world::{LEAF1, LEAF2, WEB, World, address, container, link, uplink, uplinks};
+use super::world::{LEAF1, LEAF2, WEB, World, address, assert_done, container, link, uplink, uplinks};
 use crate::{
     model::{Key, Link, LinkKind, LinkState, Mac, Ns, Object, Observed, Op},
     owner::Owner,
     plan::plan,
 };
-
-#[track_caller]
-fn assert_done(world: &mut World, expected: &str) {
-    let done = world.done();
-    let lines: Vec<&str> = expected.trim_start().lines().map(str::trim).collect();
-    assert_eq!(done.trim_end(), lines.join("\n"), "\n--- done:\n{done}");
-}
 
 #[test]
 fn a_container_is_built_from_the_link_up() {
@@ -165,6 +158,7 @@ fn a_plan_needs_no_tracker() {
             up,
             carrier: up,
             alias: None,
+            port: None,
             group: 0,
         })
     };
@@ -174,7 +168,7 @@ fn a_plan_needs_no_tracker() {
     let there =
         Observed::Object { object: address(Ns::HOST, "eth1", "50.1.1.1/24"), protocol: owner.protocol };
     let actual = [seen("lo", 1, true), seen("eth1", 2, false), left_over, foreign, there];
-    let mtu = Link { kind: LinkKind::Foreign, mac: None, mtu: Some(9000), up: true, alias: None };
+    let mtu = Link { kind: LinkKind::Foreign, mac: None, mtu: Some(9000), up: true, alias: None, port: None };
     let desired = [
         Object::Link(Ns::HOST, link("eth1"), mtu),
         uplink("eth2"),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::world::{
-    LEAF1, LEAF2, WEB, World, address, container, ip, link, neighbour, net, next_hops, route_key, sysctl,
-    uplinks,
+    LEAF1, LEAF2, WEB, World, address, container, failures, ip, link, neighbour, net, next_hops, route_key,
+    sysctl, uplinks,
 };
 use crate::{
     fake::Fault,
@@ -12,15 +12,6 @@ use crate::{
     owner::Owner,
     plan::Notice,
 };
-
-fn failures(world: &mut World) -> Vec<String> {
-    let notices = std::mem::take(&mut world.notices);
-    let text = |n: Notice| match n {
-        Notice::Failed { key, error, attempts } => Some(format!("{key}: {error}, {attempts}")),
-        _ => None,
-    };
-    notices.into_iter().filter_map(text).collect()
-}
 
 #[test]
 fn an_object_on_a_link_that_does_not_exist_waits_and_does_not_fail() {

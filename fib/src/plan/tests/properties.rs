@@ -3,12 +3,18 @@
 
 use proptest::prelude::*;
 
+use super::bridged_world::{
+    bridge, bridged_container, chain, item, keys, port_of, published, ruleset, set, vlan, vtep, vxlan,
+};
 use super::world::{
     LEAF1, LEAF2, World, address, container, ip, link, net, next_hops, route_key, sysctl, uplinks,
 };
 use crate::{
     fake::{FakeKernel, Fault},
-    model::{Key, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget},
+    model::{
+        Expr, Field, Key, Mac, NextHop, NextHopId, NftFamily, Ns, Object, Route, RouteKey, RouteTarget, Rule,
+        SetKind, TableRef, Verdict,
+    },
     owner::Owner,
 };
 
@@ -20,6 +26,12 @@ const SETS: [&[(&str, &str)]; 5] = [
     &[("2001:db8:1::2", "eth1")],
 ];
 const SOURCES: [Option<&str>; 3] = [None, Some("10.0.0.1"), Some("10.0.0.2")];
+const NETWORKS: usize = 3;
+const BRIDGES: [&str; NETWORKS] = ["pb-vlan", "pb-blue", "pb-red"];
+/// The networks' devices, and a container's link.
+const PORTS: [&str; 4] = ["pv-112", "px-5001", "px-5002", "vweb1"];
+const TENANTS: [(&str, &str); 2] = [("blue", "10.1.2.0/24"), ("red", "10.1.3.0/24")];
+const CHAINS: [&str; 3] = ["forward", "blue", "dnat"];
 const UPLINKS: [&str; 2] = ["eth1", "eth2"];
 const CONTAINERS: [(Ns, &str, u8); 2] = [(Ns(7), "web1", 3), (Ns(8), "web2", 4)];
 const FOREIGN: u8 = 4;
@@ -58,6 +70,20 @@ enum Act {
     ForeignAddress(u8),
     ForeignNeighbour(u8),
     ForeignNextHop(u32),
+    // Bridged networks and nftables.
+    Network(usize),
+    NoNetwork(usize),
+    Moved(usize, usize),
+    Bridged(usize),
+    Vtep { network: usize, vtep: u8, there: bool },
+    Rules { tenants: usize, with_address: bool },
+    NoRules,
+    Publish { port: u16, to: u8, there: bool },
+    ForeignEntry(u8),
+    Enslave { port: usize, bridge: Option<usize> },
+    Flush,
+    ForeignRule(usize),
+    ForeignInTable(usize),
 }
 
 /// All but `ESRCH`: a kernel that says of a route that it is gone is believed, as a dump of all routes costs too much.
@@ -106,6 +132,19 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (1..6_u8).prop_map(Act::ForeignAddress),
         1 => (1..6_u8).prop_map(Act::ForeignNeighbour),
         1 => (0..3_u32).prop_map(Act::ForeignNextHop),
+        4 => (0..NETWORKS).prop_map(Act::Network),
+        2 => (0..NETWORKS).prop_map(Act::NoNetwork),
+        1 => (0..NETWORKS, 0..NETWORKS).prop_map(|(n, on)| Act::Moved(n, on)),
+        3 => (0..2_usize).prop_map(Act::Bridged),
+        3 => (0..NETWORKS, 0..3_u8, up()).prop_map(|(network, vtep, there)| Act::Vtep { network, vtep, there }),
+        4 => (0..4_usize, up()).prop_map(|(tenants, with_address)| Act::Rules { tenants, with_address }),
+        1 => Just(Act::NoRules),
+        4 => (0..3_u16, 0..3_u8, up()).prop_map(|(port, to, there)| Act::Publish { port, to, there }),
+        1 => (0..3_u8).prop_map(Act::ForeignEntry),
+        1 => (0..PORTS.len(), prop::option::of(0..3_usize)).prop_map(|(port, bridge)| Act::Enslave { port, bridge }),
+        1 => Just(Act::Flush),
+        1 => (0..CHAINS.len()).prop_map(Act::ForeignRule),
+        1 => (0..4_usize).prop_map(Act::ForeignInTable),
     ];
     prop::collection::vec(act, 1..120)
 }
@@ -136,8 +175,22 @@ fn wishes() -> Vec<Object> {
     wishes
 }
 
+/// A network's bridge and its device, the second and third over VXLAN.
+fn network(n: usize, on: usize) -> Vec<Object> {
+    let device = if n == 0 { vlan(112, "eth2", BRIDGES[on]) } else { vxlan(5000 + n as u32, BRIDGES[on]) };
+    let bridge = bridge(BRIDGES[n]);
+    let gateway = address(Ns::HOST, BRIDGES[n], &format!("10.1.{n}.254/32"));
+    vec![bridge, device, gateway, sysctl(Ns::HOST, &format!("net/ipv4/conf/{}/rp_filter", BRIDGES[n]), "1")]
+}
+
+fn some_vtep(network: usize, n: u8) -> Object {
+    vtep(PORTS[network], &format!("70.1.1.{n}"))
+}
+
 struct Play {
     world: World,
+    /// Which shape the map of published ports has.
+    with_address: bool,
     /// The same kernel without petiole: what others do is done to it too.
     shadow: FakeKernel,
 }
@@ -150,10 +203,12 @@ impl Play {
             kernel.add_link(Ns::HOST, &link("mgmt0"));
             kernel.set_link_up(Ns::HOST, &link("mgmt0"), true);
             kernel.add_ns(Ns(8));
+            kernel.add_bridge(Ns::HOST, &link("br-theirs"));
+            kernel.add_table(TableRef { family: NftFamily::Inet, name: "theirs".into() });
         }
         world.watch(Ns(8));
         world.want_all(wishes());
-        Self { world, shadow }
+        Self { world, with_address: false, shadow }
     }
 
     fn both(&mut self, act: impl Fn(&mut FakeKernel)) {
@@ -175,7 +230,8 @@ impl Play {
             }
             Act::NoContainer(i) => {
                 let (ns, name, host) = CONTAINERS[i];
-                for object in container(ns, name, host) {
+                let bridged = bridged_container(ns, name, host, BRIDGES[i]);
+                for object in container(ns, name, host).into_iter().chain(bridged) {
                     world.unwant(&object.key());
                 }
             }
@@ -242,6 +298,19 @@ impl Play {
                 let (to, mac) = (ip(&format!("10.5.{n}.9")), Mac([2, 5, 5, 5, 5, n]));
                 self.both(|kernel| kernel.set_neighbour(Ns::HOST, &link("mgmt0"), to, mac, FOREIGN));
             }
+            Act::Network(..)
+            | Act::NoNetwork(_)
+            | Act::Moved(..)
+            | Act::Bridged(_)
+            | Act::Vtep { .. }
+            | Act::ForeignEntry(_)
+            | Act::Enslave { .. } => self.act_on_bridges(act),
+            Act::Rules { .. }
+            | Act::NoRules
+            | Act::Publish { .. }
+            | Act::Flush
+            | Act::ForeignRule(_)
+            | Act::ForeignInTable(_) => self.act_on_nft(act),
             Act::ForeignNextHop(n) => {
                 let via = NextHop::Single { via: ip("10.5.1.2"), link: link("mgmt0"), onlink: true };
                 // In the middle of our range.
@@ -252,6 +321,86 @@ impl Play {
                     self.both(|kernel| kernel.set_next_hop(id, via.clone(), FOREIGN));
                 }
             }
+        }
+    }
+
+    fn act_on_bridges(&mut self, act: &Act) {
+        let world = &mut self.world;
+        match *act {
+            Act::Network(n) => world.want_all(network(n, n)),
+            Act::NoNetwork(n) => keys(&network(n, n)).iter().for_each(|key| world.unwant(key)),
+            Act::Moved(n, on) => world.want(network(n, on).swap_remove(1)),
+            Act::Bridged(i) => {
+                let (ns, name, host) = CONTAINERS[i];
+                world.want_all(bridged_container(ns, name, host, BRIDGES[i]));
+            }
+            Act::Vtep { network, vtep, there: true } => world.want(some_vtep(network.max(1), vtep)),
+            Act::Vtep { network, vtep, there: false } => {
+                world.unwant(&some_vtep(network.max(1), vtep).key());
+            }
+            Act::ForeignEntry(n) => {
+                let Object::Fdb(entry) = some_vtep(1, 100 + n) else { return };
+                let ours = self.world.kernel.keys_of(&Owner::default());
+                if ours.contains(&Key::Link(Ns::HOST, entry.link.clone())) {
+                    self.world.kernel.add_fdb(entry);
+                }
+            }
+            Act::Enslave { port, bridge } => {
+                let bridge = bridge.map(|b| port_of(["br-theirs", BRIDGES[0], BRIDGES[1]][b]));
+                world.kernel.enslave(Ns::HOST, &link(PORTS[port]), bridge);
+            }
+            _ => {}
+        }
+    }
+
+    fn act_on_nft(&mut self, act: &Act) {
+        let world = &mut self.world;
+        match *act {
+            Act::Rules { tenants, with_address } => {
+                let tenants: Vec<_> =
+                    TENANTS.iter().enumerate().filter(|(i, _)| tenants & (1 << i) != 0).collect();
+                let tenants: Vec<(&str, &str)> = tenants.into_iter().map(|(_, tenant)| *tenant).collect();
+                if self.with_address != with_address {
+                    self.with_address = with_address;
+                    world.unwant_where(
+                        |object| matches!(object, Object::Element(set, ..) if *set == item("published")),
+                    );
+                }
+                let wanted = ruleset(&tenants, with_address);
+                let stay = keys(&wanted);
+                world.unwant_where(|object| {
+                    let key = object.key();
+                    let port = matches!(&key, Key::Element(set, _) if *set == item("published"));
+                    key.is_nft() && !port && !stay.contains(&key)
+                });
+                world.want_all(wanted);
+            }
+            Act::NoRules => world.unwant_where(|object| object.key().is_nft()),
+            Act::Publish { port, to, there } => {
+                let port = published(port, &format!("10.1.2.{to}"), self.with_address);
+                if there && world.wishes.objects.iter().any(|o| o.key() == Key::Set(item("published"))) {
+                    world.want(port);
+                } else {
+                    world.unwant(&port.key());
+                }
+            }
+            // In the shadow too there is somebody's table.
+            Act::Flush => self.both(FakeKernel::flush_ruleset),
+            Act::ForeignRule(n) => {
+                let rule = Rule(vec![Expr::Counter, Expr::Verdict(Verdict::Drop)]);
+                world.kernel.add_rule(&item(CHAINS[n]), rule);
+            }
+            Act::ForeignInTable(n) => {
+                let jump = Expr::Verdict(Verdict::Jump("blue".into()));
+                let objects = [
+                    set("theirs", &[Field::Ip4Source], false, SetKind::Set),
+                    set("published", &[Field::Ip4Source], false, SetKind::Set),
+                    chain("theirs", None, vec![vec![Expr::Counter, jump]]),
+                    chain("forward", None, vec![vec![Expr::Counter]]),
+                ];
+                world.kernel.add_nft(&objects[n]);
+            }
+            _ => {}
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) wishes: Wishes,
     /// Everything that was applied.
     pub(super) log: Vec<Op>,
+    /// The same since the last look, call by call.
+    pub(super) batches: Vec<Vec<Op>>,
     pub(super) notices: Vec<Notice>,
     /// Operations per call of `plan`.
     pub(super) slice: usize,
@@ -60,6 +62,7 @@ impl World {
             now: Instant::now(),
             wishes: Wishes::default(),
             log: Vec::new(),
+            batches: Vec::new(),
             notices: Vec::new(),
             slice: 1000,
             batch: 0,
@@ -86,6 +89,12 @@ impl World {
     pub(super) fn unwant(&mut self, key: &Key) {
         self.wishes.objects.retain(|o| o.key() != *key);
         self.fib.unwant(key);
+    }
+
+    pub(super) fn unwant_where(&mut self, which: impl Fn(&Object) -> bool) {
+        for object in self.wishes.objects.clone().into_iter().filter(|object| which(object)) {
+            self.unwant(&object.key());
+        }
     }
 
     pub(super) fn want_route(&mut self, to: &str, hops: &[(&str, &str)]) {
@@ -144,6 +153,7 @@ impl World {
         let busy = !requests.is_empty() || !ops.is_empty();
         if !ops.is_empty() {
             self.log.extend(ops.iter().cloned());
+            self.batches.push(ops.clone());
             self.batch += 1;
             self.kernel.handle(Command::Apply { batch: self.batch, ops });
         }
@@ -199,6 +209,7 @@ impl World {
     /// What was done since the last call, one operation per line.
     pub(super) fn done(&mut self) -> String {
         let log = std::mem::take(&mut self.log);
+        self.batches.clear();
         let lines: Vec<String> = log.iter().map(ToString::to_string).collect();
         if lines.is_empty() { String::new() } else { lines.join("\n") + "\n" }
     }
@@ -250,7 +261,7 @@ pub(super) fn sysctl(ns: Ns, path: &str, value: &str) -> Object {
 }
 
 pub(super) fn uplink(name: &str) -> Object {
-    let settings = Link { kind: LinkKind::Foreign, mac: None, mtu: None, up: true, alias: None };
+    let settings = Link { kind: LinkKind::Foreign, mac: None, mtu: None, up: true, alias: None, port: None };
     Object::Link(Ns::HOST, link(name), settings)
 }
 
@@ -288,12 +299,12 @@ pub(super) fn container(ns: Ns, name: &str, host: u8) -> Vec<Object> {
         Object::Link(
             ns,
             link("eth0"),
-            Link { kind: veth, mac: mac(2), mtu: Some(1400), up: true, alias: alias.clone() },
+            Link { kind: veth, mac: mac(2), mtu: Some(1400), up: true, alias: alias.clone(), port: None },
         ),
         Object::Link(
             Ns::HOST,
             link(&outside),
-            Link { kind: LinkKind::VethPeer, mac: mac(6), mtu: Some(1400), up: true, alias },
+            Link { kind: LinkKind::VethPeer, mac: mac(6), mtu: Some(1400), up: true, alias, port: None },
         ),
         sysctl(Ns::HOST, &format!("net/ipv4/conf/{outside}/rp_filter"), "1"),
         address(ns, "eth0", &format!("{here}/32")),
@@ -307,3 +318,20 @@ pub(super) fn container(ns: Ns, name: &str, host: u8) -> Vec<Object> {
 
 pub(super) const LEAF1: (&str, &str) = ("50.1.1.2", "eth1");
 pub(super) const LEAF2: (&str, &str) = ("60.1.1.2", "eth2");
+
+#[track_caller]
+pub(super) fn assert_done(world: &mut World, expected: &str) {
+    let done = world.done();
+    let lines: Vec<&str> = expected.trim_start().lines().map(str::trim).collect();
+    assert_eq!(done.trim_end(), lines.join("\n"), "\n--- done:\n{done}");
+}
+
+/// The failures told since the last call.
+pub(super) fn failures(world: &mut World) -> Vec<String> {
+    let notices = std::mem::take(&mut world.notices);
+    let text = |n: Notice| match n {
+        Notice::Failed { key, error, attempts } => Some(format!("{key}: {error}, {attempts}")),
+        _ => None,
+    };
+    notices.into_iter().filter_map(text).collect()
+}

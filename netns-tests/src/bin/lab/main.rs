@@ -3,8 +3,9 @@
 mod commands;
 mod demo;
 mod state;
+mod talk;
 
-use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use petiole_netns_tests::holder;
@@ -59,6 +60,23 @@ enum Command {
     },
     /// Runs the contiv-l3 topology and shows that it does what it is for.
     Demo(Up),
+    /// Tells everybody who asks what their address looks like from here. For `lab exec`.
+    Answer {
+        /// How.
+        protocol: talk::Protocol,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Says what is on standard input to an address and prints the answer. For `lab exec`.
+    Ask {
+        /// How.
+        protocol: talk::Protocol,
+        /// Whom.
+        address: SocketAddr,
+        /// How long to wait for an answer.
+        #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+        patience: u64,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +112,10 @@ fn main() -> ExitCode {
         Command::Dump(which) => commands::dump(which.lab),
         Command::Run { up, command } => commands::run(&up, &command),
         Command::Demo(up) => demo::demo(&up),
+        Command::Answer { protocol, address } => talk::answer(protocol, address),
+        Command::Ask { protocol, address, patience } => {
+            talk::ask(protocol, address, Duration::from_secs(patience))
+        }
     };
     done.unwrap_or_else(|error| {
         eprintln!("lab: {error}");

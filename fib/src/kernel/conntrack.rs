@@ -1,0 +1,284 @@
+//! Connection tracking: forgetting the connections of an address (`linux/netfilter/nfnetlink_conntrack.h`).
+//!
+//! A request to delete that names no connection deletes all of them, and a kernel that does not know an attribute
+//! ignores it. So nothing is ever deleted by description: entries are read, each is looked at here, and those
+//! that are meant are deleted one by one, by their own tuple and id. A filter in the request to read only saves time.
+
+use std::net::IpAddr;
+
+use super::{
+    batch::Batch,
+    channel::Channel,
+    codec::{Message, Writer, address_of, attributes, attributes_after},
+    engine::Engine,
+    netfilter::{self, FIXED},
+    uapi::{AF_INET, AF_INET6, NLA_F_NESTED},
+};
+use crate::model::KernelError;
+
+/// `NFNL_SUBSYS_CTNETLINK`.
+const SUBSYSTEM: u8 = 1;
+const IPCTNL_MSG_CT_NEW: u8 = 0;
+const IPCTNL_MSG_CT_GET: u8 = 1;
+const IPCTNL_MSG_CT_DELETE: u8 = 2;
+const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_ID: u16 = 12;
+const CTA_ZONE: u16 = 18;
+/// Linux 5.8.
+const CTA_FILTER: u16 = 25;
+const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_IP_V4_SRC: u16 = 1;
+const CTA_IP_V4_DST: u16 = 2;
+const CTA_IP_V6_SRC: u16 = 3;
+const CTA_IP_V6_DST: u16 = 4;
+const CTA_FILTER_ORIG_FLAGS: u16 = 1;
+const CTA_FILTER_REPLY_FLAGS: u16 = 2;
+
+/// One tracked connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    family: u8,
+    /// `CTA_TUPLE_ORIG` as the kernel wrote it. It names addresses and a protocol.
+    tuple: Vec<u8>,
+    zone: Option<Vec<u8>>,
+    id: Option<Vec<u8>>,
+    /// Source and destination of the first packet, then those that the answer to it has.
+    ends: [IpAddr; 4],
+}
+
+/// The most addresses that are asked for one by one.
+const FILTERS: usize = 4;
+/// Which of an entry's [`Entry::ends`] is looked for.
+const ENDS: [usize; 4] = [0, 1, 2, 3];
+
+impl Engine {
+    /// Deletes the tracked connections from, to, or by way of these addresses.
+    pub(super) fn flush_connections(&mut self, addresses: &[IpAddr]) {
+        let outcome = self.netfilter().and_then(|channel| flush(channel, addresses));
+        match outcome {
+            Ok(count) => tracing::debug!(count, ?addresses, "connections forgotten"),
+            Err(error) => {
+                tracing::warn!(%error, ?addresses, "tracked connections cannot be deleted: whoever gets the address next may be taken for the former");
+            }
+        }
+    }
+}
+
+/// Deletes the connections and says how many there were.
+fn flush(channel: &mut Channel, addresses: &[IpAddr]) -> Result<usize, KernelError> {
+    let mut meant: Vec<Entry> = Vec::new();
+    let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(IpAddr::is_ipv4);
+    // A filter spares copying, not the walk over all connections: of many addresses none is asked for by itself.
+    let mut trusted = v4.len() <= FILTERS;
+    for (address, end) in v4.iter().flat_map(|address| ENDS.map(|end| (*address, end))) {
+        if trusted {
+            read(channel, AF_INET, Some((address, end)), |entry| {
+                trusted &= entry.ends.get(end) == Some(&address);
+                meant.extend(Some(entry).filter(|entry| entry.ends.contains(&address)));
+            })?;
+        }
+    }
+    // Kernels compare IPv6 addresses the wrong way round, and tell all but those that were asked for (seen on 6.18).
+    for (family, addresses, asked) in [(AF_INET, v4, trusted), (AF_INET6, v6, false)] {
+        if !asked && !addresses.is_empty() {
+            read(channel, family, None, |entry| {
+                meant
+                    .extend(Some(entry).filter(|entry| entry.ends.iter().any(|end| addresses.contains(end))));
+            })?;
+        }
+    }
+    meant.sort_by(|a, b| (&a.tuple, &a.zone).cmp(&(&b.tuple, &b.zone)));
+    meant.dedup();
+    let mut results = vec![Ok(()); meant.len()];
+    let mut batch = Batch::default();
+    for (number, entry) in meant.iter().enumerate() {
+        if batch.is_full() {
+            batch.send(channel, &mut results);
+        }
+        batch.push(number, |w, seq| delete(w, seq, entry));
+    }
+    batch.send(channel, &mut results);
+    // It may have ended meanwhile.
+    let failed = results.into_iter().filter_map(Result::err).find(|error| error.errno.0 != libc::ENOENT);
+    failed.map_or(Ok(meant.len()), Err)
+}
+
+/// Reads a family's connections, those that have an address at an end or all. Kernels before 5.8 tell all in any case.
+fn read(
+    channel: &mut Channel,
+    family: u8,
+    only: Option<(IpAddr, usize)>,
+    mut each: impl FnMut(Entry),
+) -> Result<(), KernelError> {
+    channel.dump(
+        |w, seq, flags| dump(w, seq, flags, family, only),
+        |message| {
+            decode(message).map(&mut each);
+            None::<()>
+        },
+    )?;
+    Ok(())
+}
+
+fn dump(w: &mut Writer, seq: u32, flags: u16, family: u8, only: Option<(IpAddr, usize)>) {
+    netfilter::request(w, (SUBSYSTEM, IPCTNL_MSG_CT_GET), family, flags, seq, |w| {
+        if let Some((address, end)) = only {
+            filter(w, address, end);
+        }
+    });
+}
+
+fn filter(w: &mut Writer, address: IpAddr, end: usize) {
+    let (tuple, filter) = if end < 2 {
+        (CTA_TUPLE_ORIG, CTA_FILTER_ORIG_FLAGS)
+    } else {
+        (CTA_TUPLE_REPLY, CTA_FILTER_REPLY_FLAGS)
+    };
+    let destination = end % 2 == 1;
+    let attribute = match (address.is_ipv4(), destination) {
+        (true, false) => CTA_IP_V4_SRC,
+        (true, true) => CTA_IP_V4_DST,
+        (false, false) => CTA_IP_V6_SRC,
+        (false, true) => CTA_IP_V6_DST,
+    };
+    w.nested(tuple, |w| w.nested(CTA_TUPLE_IP, |w| w.address(attribute, address)));
+    // CTA_FILTER_FLAG(CTA_IP_SRC), CTA_FILTER_FLAG(CTA_IP_DST); in host order, as an exception
+    w.nested(CTA_FILTER, |w| w.u32(filter, if destination { 2 } else { 1 }));
+}
+
+/// Appends a request to delete this entry and no other.
+fn delete(w: &mut Writer, seq: u32, entry: &Entry) {
+    netfilter::request(w, (SUBSYSTEM, IPCTNL_MSG_CT_DELETE), entry.family, 0, seq, |w| {
+        w.attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, &entry.tuple);
+        for (kind, value) in [(CTA_ZONE, &entry.zone), (CTA_ID, &entry.id)] {
+            if let Some(value) = value {
+                w.attribute(kind, value);
+            }
+        }
+    });
+}
+
+/// Reads an entry. `None` when it is not complete: such a one is never deleted.
+fn decode(message: Message<'_>) -> Option<Entry> {
+    if message.kind != u16::from_be_bytes([SUBSYSTEM, IPCTNL_MSG_CT_NEW]) {
+        return None;
+    }
+    let family = *message.body.first()?;
+    let (mut tuple, mut original, mut reply, mut zone, mut id) = (None, None, None, None, None);
+    for (number, payload) in attributes_after(message.body, FIXED) {
+        match number {
+            CTA_TUPLE_ORIG => {
+                original = ends_of(payload);
+                tuple = Some(payload.to_vec());
+            }
+            CTA_TUPLE_REPLY => reply = ends_of(payload),
+            CTA_ZONE => zone = Some(payload.to_vec()),
+            CTA_ID => id = Some(payload.to_vec()),
+            _ => {}
+        }
+    }
+    let ((source, destination), (answerer, asker)) = (original?, reply?);
+    Some(Entry { family, tuple: tuple?, zone, id, ends: [source, destination, answerer, asker] })
+}
+
+/// Source and destination of a tuple that names a protocol, too.
+fn ends_of(tuple: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let (mut source, mut destination, mut protocol) = (None, None, false);
+    for (number, payload) in attributes(tuple) {
+        match number {
+            CTA_TUPLE_IP => {
+                for (number, address) in attributes(payload) {
+                    match number {
+                        CTA_IP_V4_SRC | CTA_IP_V6_SRC => source = address_of(address),
+                        CTA_IP_V4_DST | CTA_IP_V6_DST => destination = address_of(address),
+                        _ => {}
+                    }
+                }
+            }
+            CTA_TUPLE_PROTO => protocol = attributes(payload).next().is_some(),
+            _ => {}
+        }
+    }
+    source.zip(destination).filter(|_| protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernel::codec::messages;
+
+    /// An entry as the kernel tells it, with what `tuple` writes in place of the original tuple.
+    fn told(tuple: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        let ends = |w: &mut Writer| {
+            w.nested(CTA_TUPLE_IP, |w| {
+                w.attribute(CTA_IP_V4_SRC, &[10, 0, 0, 2]);
+                w.attribute(CTA_IP_V4_DST, &[10, 0, 0, 1]);
+            });
+            w.nested(CTA_TUPLE_PROTO, |w| w.u8(1, 6));
+        };
+        let mut w = Writer::default();
+        netfilter::request(&mut w, (SUBSYSTEM, IPCTNL_MSG_CT_NEW), AF_INET, 0, 1, |w| {
+            w.nested(CTA_TUPLE_ORIG, tuple);
+            w.nested(CTA_TUPLE_REPLY, ends);
+            w.attribute(CTA_ZONE, &[0, 7]);
+            w.attribute(CTA_ID, &[1, 2, 3, 4]);
+        });
+        w.as_slice().to_vec()
+    }
+
+    fn original(w: &mut Writer) {
+        w.nested(CTA_TUPLE_IP, |w| {
+            w.attribute(CTA_IP_V4_SRC, &[10, 0, 0, 1]);
+            w.attribute(CTA_IP_V4_DST, &[10, 0, 0, 2]);
+        });
+        w.nested(CTA_TUPLE_PROTO, |w| w.u8(1, 6));
+    }
+
+    #[test]
+    fn a_deletion_names_the_very_entry_that_was_read() {
+        let bytes = told(original);
+        let entry = messages(&bytes).find_map(decode).unwrap();
+        let mut w = Writer::default();
+        delete(&mut w, 9, &entry);
+        let message = messages(w.as_slice()).next().unwrap();
+        assert_eq!((message.kind, message.body[0]), (0x0102, AF_INET));
+        let attributes: Vec<_> = attributes_after(message.body, FIXED).collect();
+        assert_eq!(
+            attributes,
+            [(CTA_TUPLE_ORIG, &entry.tuple[..]), (CTA_ZONE, &[0, 7]), (CTA_ID, &[1, 2, 3, 4])]
+        );
+        assert_eq!(ends_of(attributes[0].1).map(|ends| ends.0), Some(IpAddr::from([10, 0, 0, 1])));
+    }
+
+    #[test]
+    fn an_entry_without_a_whole_tuple_is_never_deleted() {
+        let none = |_: &mut Writer| {};
+        let no_protocol = |w: &mut Writer| {
+            w.nested(CTA_TUPLE_IP, |w| {
+                w.attribute(CTA_IP_V4_SRC, &[10, 0, 0, 1]);
+                w.attribute(CTA_IP_V4_DST, &[10, 0, 0, 2]);
+            });
+        };
+        let no_addresses = |w: &mut Writer| w.nested(CTA_TUPLE_PROTO, |w| w.u8(1, 6));
+        for bytes in [told(none), told(no_protocol), told(no_addresses)] {
+            assert_eq!(messages(&bytes).find_map(decode), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_survived(at: prop::sample::Index, byte: u8, end: prop::sample::Index) {
+            let mut bytes = told(original);
+            let place = at.index(bytes.len());
+            bytes[place] = byte;
+            bytes.truncate(end.index(bytes.len()) + 1);
+            for entry in messages(&bytes).filter_map(decode) {
+                prop_assert!(ends_of(&entry.tuple).is_some());
+            }
+        }
+    }
+}

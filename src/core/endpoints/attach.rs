@@ -1,0 +1,169 @@
+//! The way in: objects are wanted, the kernel confirms them, the prefixes are announced.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use petiole_config::model::{Advertise, ScopedName};
+use petiole_fib::model::{Command, KernelError, Key, Ns, Object};
+
+use super::{Attachment, Core, Endpoint, State};
+use crate::core::{
+    Effect,
+    objects::{self, Gateways, Medium, Wiring},
+};
+
+impl Core {
+    /// Attaches a container if it is waiting for nothing but that.
+    pub(super) fn try_attach(&mut self, name: &ScopedName) {
+        if self.endpoints.detaching.contains_key(name) {
+            return;
+        }
+        let Some(endpoint) = self.endpoints.all.get(name) else { return };
+        let (State::Waiting, Ok(addresses)) = (&endpoint.state, &endpoint.assigned) else { return };
+        let spec = &endpoint.spec;
+        let Some(Some(identity)) = self.endpoints.namespaces.get(&spec.netns) else { return };
+        let Some(network) = self.config.network(&spec.network) else { return };
+        self.endpoints.last_ns += 1;
+        let ns = Ns(self.endpoints.last_ns);
+        let wiring = Wiring {
+            ns,
+            endpoint: name.clone(),
+            inner: objects::if_name(&spec.interface),
+            outer: endpoint.outer.clone(),
+            addresses: *addresses,
+            gateways: Gateways::of(network),
+            medium: Medium::of(network),
+            mtu: self.network_mtu(network),
+            publish: spec.publish.clone(),
+        };
+        let (identity, path, host_routed) = (*identity, spec.netns.clone(), network.has_host_routes());
+        self.effects.push_back(Effect::Kernel(Command::Namespace { ns, path }));
+        self.fib.watch_ns(ns);
+        let mut keys = Vec::new();
+        for object in objects::container(&wiring) {
+            let key = object.key();
+            // Sysctls harden; a kernel or a container that lacks one does not make the container unreachable.
+            if !matches!(key, Key::Sysctl(..)) {
+                keys.push(key);
+            }
+            self.fib.want(object);
+        }
+        self.endpoints.by_ns.insert(ns, name.clone());
+        if host_routed {
+            self.endpoints.by_address.extend(wiring.addresses.iter().map(|a| (a, name.clone())));
+        }
+        self.endpoints.attaching.insert(name.clone());
+        if let Some(endpoint) = self.endpoints.all.get_mut(name) {
+            endpoint.state =
+                State::Attaching(Attachment { identity, wiring, keys, problems: BTreeMap::new() });
+        }
+        self.moved = true;
+        tracing::debug!(endpoint = %name, "attaching");
+    }
+
+    fn attachment_of(&mut self, key: &Key) -> Option<(ScopedName, &mut Attachment)> {
+        let name = self.endpoints.of(key)?.clone();
+        match &mut self.endpoints.all.get_mut(&name)?.state {
+            State::Attaching(attachment) | State::Attached(attachment) => Some((name, attachment)),
+            State::Waiting => None,
+        }
+    }
+
+    /// The kernel refused an object: whoever asks for the container is told.
+    pub(in crate::core) fn endpoint_object_failed(
+        &mut self,
+        key: &Key,
+        error: &KernelError,
+        attempts: u32,
+        now: Instant,
+    ) {
+        if let Some((name, attachment)) = self.attachment_of(key) {
+            attachment.problems.insert(key.clone(), error.to_string());
+            self.request_failed(&name, key, error, attempts, now);
+        }
+    }
+
+    /// What was refused before has been done.
+    pub(in crate::core) fn endpoint_object_settled(&mut self, key: &Key) {
+        if let Some((_, attachment)) = self.attachment_of(key) {
+            attachment.problems.remove(key);
+        }
+    }
+
+    /// An object of a container is gone: it is withdrawn until repaired.
+    pub(in crate::core) fn endpoint_object_lost(&mut self, key: &Key) {
+        let Some((name, attachment)) = self.attachment_of(key) else { return };
+        // The link goes with the container's namespace, which may have no path that could be watched any more.
+        let its_link = matches!(key, Key::Link(Ns::HOST, link) if *link == attachment.wiring.outer);
+        self.check_endpoint(&name);
+        if its_link && let Some(endpoint) = self.endpoints.all.get(&name) {
+            self.effects.push_back(Effect::Look(endpoint.spec.netns.clone()));
+        }
+    }
+
+    /// Announces the containers that have become complete.
+    pub(in crate::core) fn check_attaching(&mut self) {
+        let names: Vec<ScopedName> = self.endpoints.attaching.iter().cloned().collect();
+        for name in names {
+            self.check_endpoint(&name);
+        }
+    }
+
+    /// Announces a container that has become complete; withdraws one that no longer is.
+    fn check_endpoint(&mut self, name: &ScopedName) {
+        let Some(endpoint) = self.endpoints.all.get_mut(name) else { return };
+        let complete = |a: &Attachment| a.keys.iter().all(|k| self.fib.settled(k));
+        endpoint.state = match std::mem::replace(&mut endpoint.state, State::Waiting) {
+            State::Attaching(a) if complete(&a) => {
+                let advertise = self.config.network(&endpoint.spec.network).map(|n| n.advertise);
+                if advertise == Some(Advertise::Endpoints) {
+                    for prefix in objects::prefixes(a.wiring.addresses) {
+                        self.speaker.originate(prefix, &self.origination);
+                    }
+                }
+                let addresses: Vec<String> = a.wiring.addresses.iter().map(|a| a.to_string()).collect();
+                tracing::info!(endpoint = %name, addresses = addresses.join(" "), "attached");
+                self.endpoints.attaching.remove(name);
+                State::Attached(a)
+            }
+            State::Attached(a) if !complete(&a) => {
+                for prefix in objects::prefixes(a.wiring.addresses) {
+                    self.speaker.withdraw(prefix);
+                }
+                tracing::warn!(endpoint = %name, "incomplete in the kernel: withdrawn until repaired");
+                self.endpoints.attaching.insert(name.clone());
+                State::Attaching(a)
+            }
+            same => same,
+        };
+        self.answer_if_done(name);
+    }
+
+    /// Whether a container's prefixes are announced now.
+    pub(in crate::core) fn is_advertised(&self, endpoint: &Endpoint) -> bool {
+        let network = self.config.network(&endpoint.spec.network);
+        matches!(endpoint.state, State::Attached(_))
+            && network.is_some_and(|n| n.advertise == Advertise::Endpoints)
+    }
+
+    /// What the networks can carry may have changed: the containers' links follow.
+    pub(in crate::core) fn update_container_mtus(&mut self) {
+        let mtus: BTreeMap<&ScopedName, Option<u32>> =
+            self.config.networks.iter().map(|n| (&n.id, self.network_mtu(n))).collect();
+        for endpoint in self.endpoints.all.values_mut() {
+            let (State::Attaching(a) | State::Attached(a)) = &mut endpoint.state else { continue };
+            let Some(mtu) = mtus.get(&endpoint.spec.network) else { continue };
+            if a.wiring.mtu != *mtu {
+                a.wiring.mtu = *mtu;
+                self.moved = true;
+                for object in objects::links(&a.wiring) {
+                    self.fib.want(object);
+                }
+            }
+        }
+    }
+
+    /// The keys of a container's objects.
+    pub(super) fn keys(wiring: &Wiring) -> Vec<Key> {
+        objects::container(wiring).iter().map(Object::key).collect()
+    }
+}

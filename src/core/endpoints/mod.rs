@@ -1,0 +1,368 @@
+//! Containers: from the namespace that appears to the prefix that is announced, and back.
+//!
+//! Knows the order: attach, wait for the kernel, announce; withdraw, wait for the peers, detach. Containers of the
+//! file and those added at run time take the same way; the latter are also in the journal, and somebody waits for
+//! the outcome (`requests`).
+
+mod attach;
+mod detach;
+mod reconfigure;
+mod requests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use petiole_config::{EndpointRequest, model::ScopedName};
+use petiole_fib::{
+    model::{IfName, Key, LinkState, Ns, Route, RouteKey, RouteTarget},
+    plan::Scope,
+};
+
+use super::{
+    Core, Effect,
+    elsewhere::Fabric,
+    ipam::{Assigned, Ipam, Want},
+    objects::{self, Wiring},
+};
+
+use detach::Detaching;
+use requests::Requests;
+pub(crate) use requests::Ticket;
+
+/// Which namespace stands at a path. Opaque here: another value means another namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NamespaceId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// All containers.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    pub(super) all: BTreeMap<ScopedName, Endpoint>,
+    pub(super) ipam: Ipam,
+    pub(super) requests: Requests,
+    by_outer: HashMap<IfName, ScopedName>,
+    by_ns: HashMap<Ns, ScopedName>,
+    by_path: HashMap<PathBuf, BTreeSet<ScopedName>>,
+    /// Addresses that the host routes to a container.
+    by_address: HashMap<IpAddr, ScopedName>,
+    /// Which namespace is at a path now; absent: not looked yet.
+    namespaces: HashMap<PathBuf, Option<NamespaceId>>,
+    detaching: BTreeMap<ScopedName, Detaching>,
+    /// Those in the state of that name.
+    attaching: BTreeSet<ScopedName>,
+    /// Those that wait for an address.
+    unassigned: BTreeSet<ScopedName>,
+    last_ns: u32,
+    /// What earlier runs left: the address behind a host-side link, the endpoint that a link's mark names.
+    routes_found: HashMap<IfName, Assigned>,
+    links_found: HashMap<ScopedName, IfName>,
+    local_swept: bool,
+}
+
+/// One container.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) spec: petiole_config::model::Endpoint,
+    pub(super) origin: Origin,
+    pub(super) outer: IfName,
+    /// Its addresses, or why it has none.
+    pub(super) assigned: Result<Assigned, String>,
+    pub(super) state: State,
+}
+
+/// Who asked for a container.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// The config file.
+    File,
+    /// A request at run time.
+    Request(Box<Requested>),
+}
+
+/// What is remembered of a request.
+#[derive(Debug)]
+pub(super) struct Requested {
+    pub(super) request: EndpointRequest,
+    /// The namespace that it was made for. When that is gone, so is the container.
+    namespace: NamespaceId,
+    /// Unix seconds.
+    created: u64,
+    /// The journal's commit that holds it, and whether that is durable.
+    commit: u64,
+    durable: bool,
+    /// It has not stood yet: if it cannot be had, nothing is to be left of it.
+    fresh: bool,
+}
+
+/// Where a container stands.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Its namespace is not there, it has no address, or its former attachment is still being taken away.
+    Waiting,
+    /// The kernel's objects are being made.
+    Attaching(Attachment),
+    /// The kernel confirmed all of them.
+    Attached(Attachment),
+}
+
+/// What stands in the kernel for a container.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    identity: NamespaceId,
+    pub(super) wiring: Wiring,
+    /// The objects without which it must not be announced.
+    keys: Vec<Key>,
+    /// The kernel's latest refusal, by object.
+    pub(super) problems: BTreeMap<Key, String>,
+}
+
+impl Endpoint {
+    pub(super) fn attachment(&self) -> Option<&Attachment> {
+        match &self.state {
+            State::Waiting => None,
+            State::Attaching(a) | State::Attached(a) => Some(a),
+        }
+    }
+
+    fn requested(&self) -> Option<&Requested> {
+        match &self.origin {
+            Origin::File => None,
+            Origin::Request(requested) => Some(requested),
+        }
+    }
+
+    fn requested_mut(&mut self) -> Option<&mut Requested> {
+        match &mut self.origin {
+            Origin::File => None,
+            Origin::Request(requested) => Some(requested),
+        }
+    }
+}
+
+impl Endpoints {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let withdrawn = self.detaching.values().filter_map(Detaching::deadline).min();
+        withdrawn.into_iter().chain(self.requests.next_timeout()).min()
+    }
+
+    /// A route that an earlier run left leads to a container's address.
+    pub(super) fn remember_route(&mut self, key: &RouteKey, route: &Route) {
+        if let RouteTarget::Link { link, via: None } = &route.target
+            && key.ns == Ns::HOST
+            && key.prefix.prefix_len() == key.prefix.max_prefix_len()
+        {
+            let found = self.routes_found.entry(link.clone()).or_default();
+            match key.prefix.addr() {
+                IpAddr::V4(a) => found.v4 = Some(a),
+                IpAddr::V6(a) => found.v6 = Some(a),
+            }
+        }
+    }
+
+    /// A link that an earlier run left names its endpoint.
+    pub(super) fn remember_link(&mut self, link: &LinkState) {
+        if let Some(name) = link.alias.as_deref().and_then(objects::endpoint_of_alias) {
+            self.links_found.insert(name, link.name.clone());
+        }
+    }
+
+    fn last_addresses(&self, endpoint: &ScopedName) -> Assigned {
+        self.links_found
+            .get(endpoint)
+            .and_then(|link| self.routes_found.get(link))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The container that a kernel object belongs to.
+    pub(super) fn of(&self, key: &Key) -> Option<&ScopedName> {
+        match key {
+            Key::Link(Ns::HOST, link) | Key::Address(Ns::HOST, link, _) => self.by_outer.get(link),
+            Key::Neighbour(Ns::HOST, _, address) => self.by_address.get(address),
+            Key::Fdb(fdb) => self.by_outer.get(&fdb.link),
+            Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => self.by_ns.get(ns),
+            Key::Route(route) if route.ns != Ns::HOST => self.by_ns.get(&route.ns),
+            Key::Route(route) => self.by_address.get(&route.prefix.addr()),
+            Key::Sysctl(..)
+            | Key::NextHop(_)
+            | Key::Table(_)
+            | Key::Chain(_)
+            | Key::Set(_)
+            | Key::Element(..) => None,
+        }
+    }
+
+    /// The name of the container behind a namespace.
+    pub(super) fn of_ns(&self, ns: Ns) -> Option<&ScopedName> {
+        self.by_ns.get(&ns)
+    }
+
+    /// Containers with published ports.
+    fn publishers(&self) -> impl Iterator<Item = &Endpoint> {
+        self.all.values().filter(|e| !e.spec.publish.is_empty())
+    }
+
+    /// Whether some container has published ports.
+    pub(super) fn is_publishing(&self) -> bool {
+        self.publishers().next().is_some()
+    }
+
+    /// Whether something of a network's containers is still in the kernel, on its way out.
+    pub(super) fn is_leaving(&self, network: &ScopedName) -> bool {
+        self.detaching.values().any(|d| d.network == *network)
+    }
+}
+
+impl Core {
+    /// Everything that is a container, at the start: those of the journal have their addresses already, then come
+    /// fixed ones, which must not be given to somebody else, then those that had one before.
+    pub(super) fn start_endpoints(&mut self, now: Instant) {
+        self.restore_requests(now);
+        let specs = self.config.endpoints.clone();
+        self.add_file_endpoints(specs, now);
+    }
+
+    fn add_file_endpoints(&mut self, mut specs: Vec<petiole_config::model::Endpoint>, now: Instant) {
+        specs.sort_by_key(|s| {
+            let fixed = s.address.is_some() || s.address6.is_some();
+            (!fixed, self.endpoints.last_addresses(&s.id) == Assigned::default())
+        });
+        for spec in specs {
+            let name = spec.id.clone();
+            self.insert(spec, Origin::File);
+            self.assign(&name, now);
+            self.try_attach(&name);
+        }
+        self.sweep_local();
+    }
+
+    fn insert(&mut self, spec: petiole_config::model::Endpoint, origin: Origin) {
+        let outer = objects::outer(&spec.id);
+        self.endpoints.by_outer.insert(outer.clone(), spec.id.clone());
+        let at_path = self.endpoints.by_path.entry(spec.netns.clone()).or_default();
+        if at_path.is_empty() {
+            self.effects.push_back(Effect::Watch(spec.netns.clone()));
+        }
+        at_path.insert(spec.id.clone());
+        let endpoint = Endpoint { outer, assigned: Err(String::new()), state: State::Waiting, spec, origin };
+        self.endpoints.all.insert(endpoint.spec.id.clone(), endpoint);
+    }
+
+    /// Forgets a container that stands no more, or is on its way out.
+    fn forget(&mut self, name: &ScopedName) -> Option<Endpoint> {
+        let endpoint = self.endpoints.all.remove(name)?;
+        self.endpoints.unassigned.remove(name);
+        self.endpoints.by_outer.remove(&endpoint.outer);
+        let path = &endpoint.spec.netns;
+        if let Some(at_path) = self.endpoints.by_path.get_mut(path) {
+            at_path.remove(name);
+            if at_path.is_empty() {
+                self.endpoints.by_path.remove(path);
+                self.endpoints.namespaces.remove(path);
+                self.effects.push_back(Effect::Unwatch(path.clone()));
+            }
+        }
+        Some(endpoint)
+    }
+
+    /// Gives a container its addresses, if it has none yet.
+    fn assign(&mut self, name: &ScopedName, now: Instant) {
+        let last = self.endpoints.last_addresses(name);
+        let unix = self.unix(now);
+        let Some(endpoint) = self.endpoints.all.get(name) else { return };
+        if endpoint.assigned.is_ok() {
+            return;
+        }
+        let spec = &endpoint.spec;
+        let Some(network) = self.config.network(&spec.network) else { return };
+        let want = Want {
+            endpoint: name,
+            network,
+            group: spec.group.as_ref().and_then(|g| self.config.group(g)),
+            groups: &self.config.groups,
+            wish: Assigned { v4: spec.address, v6: spec.address6 },
+            last,
+        };
+        let fabric = Fabric::new(&self.speaker, &self.origination, &self.config);
+        let elsewhere = |address: IpAddr| fabric.is_elsewhere(network, address);
+        let assigned = self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string());
+        if assigned.is_ok() {
+            self.endpoints.unassigned.remove(name);
+        } else {
+            self.endpoints.unassigned.insert(name.clone());
+        }
+        let Some(endpoint) = self.endpoints.all.get_mut(name) else { return };
+        if let Err(error) = &assigned
+            && endpoint.assigned.as_ref() != Err(error)
+        {
+            tracing::error!(endpoint = %name, "{error}");
+        }
+        endpoint.assigned = assigned;
+    }
+
+    /// Takes addresses back. What is on its way to their former owner must not reach the next one.
+    fn release(
+        &mut self,
+        name: &ScopedName,
+        network: &ScopedName,
+        addresses: Assigned,
+        keep: Assigned,
+        now: Instant,
+    ) {
+        let unix = self.unix(now);
+        self.endpoints.ipam.release(name, network, addresses, keep, unix);
+        let released: Vec<IpAddr> = addresses.iter().filter(|a| !keep.contains(*a)).collect();
+        if !released.is_empty() {
+            let flush = petiole_fib::model::Command::FlushConnections(released);
+            self.effects.push_back(Effect::Kernel(flush));
+        }
+    }
+
+    /// A namespace appeared at a path, was exchanged for another, or went away. The first word on each path comes
+    /// even if nothing is there.
+    pub(crate) fn namespace(&mut self, path: &Path, identity: Option<NamespaceId>, now: Instant) {
+        let Some(here) = self.endpoints.by_path.get(path).cloned() else {
+            self.namespace_of_detaching(path, now);
+            return;
+        };
+        self.endpoints.namespaces.insert(path.to_path_buf(), identity);
+        self.namespace_of_detaching(path, now);
+        for name in here {
+            let Some(endpoint) = self.endpoints.all.get(&name) else { continue };
+            let stands = endpoint.attachment().map(|a| a.identity);
+            if endpoint.requested().is_some_and(|r| Some(r.namespace) != identity) {
+                self.remove_requested(&name, false, Vec::new(), now);
+                continue;
+            }
+            if stands.is_some() && stands != identity {
+                self.detach(&name, false, now);
+            }
+            self.try_attach(&name);
+        }
+        self.sweep_local();
+    }
+
+    /// When all containers have been looked for, what an earlier run left for others goes.
+    fn sweep_local(&mut self) {
+        if self.endpoints.local_swept {
+            return;
+        }
+        if self.endpoints.by_path.keys().all(|path| self.endpoints.namespaces.contains_key(path)) {
+            self.endpoints.local_swept = true;
+            self.fib.sweep(Scope::Local);
+        }
+    }
+
+    /// The kernel thread could not enter a namespace; the watcher will say what is at the path now.
+    pub(super) fn namespace_lost(&mut self, ns: Ns, why: &str) {
+        if let Some(name) = self.endpoints.by_ns.get(&ns) {
+            tracing::debug!(endpoint = %name, "namespace lost: {why}");
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! Containers that come and go at run time: by hand, or by a runtime's front-end.
+//!
+//! A request is answered when the kernel has confirmed every object and the journal has it on disk; a removal when
+//! nothing of it is left in either. Kernel and journal work at the same time: whatever a crash leaves of a request that
+//! was not answered is swept at the next start, as what nobody wants.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use petiole_config::{
+    EndpointRequest,
+    model::{Endpoint as Spec, Publish, ScopedName},
+};
+use petiole_fib::model::{KernelError, Key, Ns};
+
+use super::{Core, NamespaceId, Origin, Requested, State};
+use crate::{
+    control::{Reply, rows::Rows},
+    core::{Effect, ipam::Assigned, show},
+    io::journal::{Contents, Persisted, Record, Write},
+};
+
+/// A request that took this long is given up, and undone.
+const ADD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often an operation is tried before the request that it is for is given up.
+const ATTEMPTS: u32 = 3;
+
+/// Who waits for an answer; the daemon gives the numbers out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub(in crate::core) struct Requests {
+    /// What the journal held at the start, until it is taken over.
+    stored: Contents,
+    /// Endpoints of the journal that the configuration has no place for, and why. They stay in the journal.
+    pub(in crate::core) orphans: BTreeMap<ScopedName, (Record, String)>,
+    adding: BTreeMap<ScopedName, Adding>,
+    removing: BTreeMap<ScopedName, Removing>,
+    last_commit: u64,
+    /// Commits that the journal has not confirmed, with what they are about.
+    commits: BTreeMap<u64, Option<ScopedName>>,
+}
+
+/// Somebody waits for an endpoint to stand.
+#[derive(Debug)]
+struct Adding {
+    tickets: Vec<Ticket>,
+    deadline: Instant,
+}
+
+/// An endpoint on its way out of kernel and journal.
+#[derive(Debug)]
+struct Removing {
+    commit: u64,
+    durable: bool,
+    answers: Vec<(Ticket, Reply)>,
+}
+
+impl Requests {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.adding.values().map(|a| a.deadline).min()
+    }
+}
+
+impl Core {
+    /// What the journal holds, before anything starts.
+    pub(crate) fn restore(&mut self, contents: Contents) {
+        self.endpoints.requests.stored = contents;
+    }
+
+    /// Takes over what the journal holds. The kernel's state is known by now; whether the namespaces are still there
+    /// is seen when the watcher has looked.
+    pub(super) fn restore_requests(&mut self, now: Instant) {
+        let Contents { endpoints, releases } = std::mem::take(&mut self.endpoints.requests.stored);
+        for record in endpoints {
+            self.restore_request(record, now);
+        }
+        for release in releases {
+            self.endpoints.ipam.restore(release);
+        }
+        let networks: Vec<ScopedName> = self.config.networks.iter().map(|n| n.id.clone()).collect();
+        self.endpoints.ipam.retain(|n| networks.contains(n));
+    }
+
+    fn restore_request(&mut self, record: Record, now: Instant) {
+        let resolved = petiole_config::request::endpoint(&self.config, &record.request)
+            .and_then(|spec| self.check_free(&spec).map(|()| spec));
+        let spec = match resolved {
+            Ok(spec) => spec,
+            Err(error) => {
+                tracing::error!(endpoint = %record.id, "from the journal, not attached: {error}");
+                self.endpoints.requests.orphans.insert(record.id.clone(), (record, error));
+                return;
+            }
+        };
+        let name = record.id;
+        let requested = Requested {
+            request: record.request,
+            namespace: record.namespace,
+            created: record.created,
+            commit: 0,
+            durable: true,
+            fresh: false,
+        };
+        let adopted = self.endpoints.ipam.adopt(&name, &spec.network, record.assigned);
+        self.insert(spec, Origin::Request(Box::new(requested)));
+        match adopted {
+            Ok(()) => {
+                if let Some(endpoint) = self.endpoints.all.get_mut(&name) {
+                    endpoint.assigned = Ok(record.assigned);
+                }
+            }
+            Err(error) => {
+                tracing::error!(endpoint = %name, "{error}");
+                self.assign(&name, now);
+            }
+        }
+    }
+
+    /// Adds an endpoint for the namespace that was found at its path.
+    pub(crate) fn add_endpoint(
+        &mut self,
+        ticket: Ticket,
+        request: EndpointRequest,
+        namespace: NamespaceId,
+        now: Instant,
+    ) {
+        match self.begin_add(request, namespace, now) {
+            Ok(name) => {
+                let deadline = now + ADD_TIMEOUT;
+                let adding = self.endpoints.requests.adding.entry(name.clone());
+                adding.or_insert(Adding { tickets: Vec::new(), deadline }).tickets.push(ticket);
+                self.answer_if_done(&name);
+            }
+            Err(error) => self.answer(ticket, Reply::Error(error)),
+        }
+    }
+
+    fn begin_add(
+        &mut self,
+        request: EndpointRequest,
+        namespace: NamespaceId,
+        now: Instant,
+    ) -> Result<ScopedName, String> {
+        if self.stopping {
+            return Err("the daemon is stopping".into());
+        }
+        if !self.unread.is_empty() {
+            return Err("still starting: the kernel's state is being read".into());
+        }
+        let spec = petiole_config::request::endpoint(&self.config, &request)?;
+        let name = spec.id.clone();
+        if let Some(existing) = self.endpoints.all.get(&name) {
+            let Some(requested) = existing.requested() else {
+                return Err(format!("endpoint {name} is in the config file"));
+            };
+            if existing.spec != spec {
+                return Err(format!(
+                    "endpoint {name} exists already with other settings; `petiole endpoint del` it first"
+                ));
+            }
+            if requested.namespace == namespace {
+                // A retry: the same question gets the same answer.
+                return Ok(name);
+            }
+            // The container behind the path is another one.
+            self.remove_requested(&name, false, Vec::new(), now);
+        }
+        self.check_free(&spec)?;
+        self.endpoints.requests.orphans.remove(&name);
+        let requested =
+            Requested { request, namespace, created: self.unix(now), commit: 0, durable: false, fresh: true };
+        let path = spec.netns.clone();
+        self.insert(spec, Origin::Request(Box::new(requested)));
+        self.assign(&name, now);
+        let Some(endpoint) = self.endpoints.all.get(&name) else { return Err("not there".into()) };
+        if let Err(error) = endpoint.assigned.clone() {
+            self.forget(&name);
+            return Err(error);
+        }
+        self.endpoints.namespaces.insert(path, Some(namespace));
+        if let Some(record) = self.record(&name) {
+            let commit = self.commit(vec![Write::PutEndpoint(Box::new(record))], Some(name.clone()));
+            if let Some(requested) = self.endpoints.all.get_mut(&name).and_then(|e| e.requested_mut()) {
+                requested.commit = commit;
+            }
+        }
+        self.want_configured();
+        self.try_attach(&name);
+        Ok(name)
+    }
+
+    fn record(&self, name: &ScopedName) -> Option<Record> {
+        let endpoint = self.endpoints.all.get(name)?;
+        let requested = endpoint.requested()?;
+        Some(Record {
+            id: name.clone(),
+            request: requested.request.clone(),
+            assigned: endpoint.assigned.clone().ok()?,
+            namespace: requested.namespace,
+            created: requested.created,
+        })
+    }
+
+    /// Whether nothing that a new endpoint needs is another one's.
+    fn check_free(&self, spec: &Spec) -> Result<(), String> {
+        let others = self.endpoints.by_path.get(&spec.netns).into_iter().flatten();
+        for other in others.filter(|o| **o != spec.id).filter_map(|o| self.endpoints.all.get(o)) {
+            if other.spec.interface == spec.interface {
+                return Err(format!(
+                    "interface {} in {} is endpoint {}'s",
+                    spec.interface,
+                    spec.netns.display(),
+                    other.spec.id
+                ));
+            }
+        }
+        let published = self.endpoints.publishers().filter(|e| e.spec.id != spec.id);
+        let clash = published.flat_map(|e| e.spec.publish.iter().map(move |p| (e, p))).find_map(|(e, p)| {
+            let ours: &Publish = spec.publish.iter().find(|ours| ours.clashes(p))?;
+            Some(format!("published port {ours} clashes with {p} of endpoint {}", e.spec.id))
+        });
+        clash.map_or(Ok(()), Err)
+    }
+
+    /// Removes a run-time endpoint. One that is not there is removed already.
+    pub(crate) fn remove_endpoint(&mut self, ticket: Ticket, name: &ScopedName, now: Instant) {
+        let done = Reply::Done(Some(format!("removed endpoint {name}")));
+        if self.unread.is_empty() && self.endpoints.requests.orphans.remove(name).is_some() {
+            let commit = self.commit(vec![Write::RemoveEndpoint(name.clone())], Some(name.clone()));
+            let removing = Removing { commit, durable: false, answers: vec![(ticket, done)] };
+            self.endpoints.requests.removing.insert(name.clone(), removing);
+            return;
+        }
+        let refusal = match self.endpoints.all.get(name) {
+            _ if self.stopping => Some("the daemon is stopping".to_owned()),
+            _ if !self.unread.is_empty() => {
+                Some("still starting: the kernel's state is being read".to_owned())
+            }
+            Some(e) if e.requested().is_none() => {
+                Some(format!("endpoint {name} is in the config file: remove it there, and reload"))
+            }
+            Some(_) => None,
+            None => {
+                // A second removal waits for the first.
+                match self.endpoints.requests.removing.get_mut(name) {
+                    Some(removing) => removing.answers.push((ticket, done)),
+                    None => {
+                        let word = format!("no endpoint {name}: nothing to remove");
+                        self.answer(ticket, Reply::Done(Some(word)));
+                    }
+                }
+                return;
+            }
+        };
+        match refusal {
+            Some(text) => self.answer(ticket, Reply::Error(text)),
+            None => self.remove_requested(name, true, vec![(ticket, done)], now),
+        }
+    }
+
+    /// Takes a run-time endpoint out of kernel and journal; `alive`: its namespace is still there.
+    pub(super) fn remove_requested(
+        &mut self,
+        name: &ScopedName,
+        alive: bool,
+        mut answers: Vec<(Ticket, Reply)>,
+        now: Instant,
+    ) {
+        if let Some(adding) = self.endpoints.requests.adding.remove(name) {
+            let word = if alive { "removed meanwhile" } else { "its namespace is gone" };
+            answers.extend(adding.tickets.into_iter().map(|t| (t, Reply::Error(word.into()))));
+        }
+        self.detach(name, alive, now);
+        let Some(endpoint) = self.forget(name) else { return };
+        let commit = self.commit(vec![Write::RemoveEndpoint(name.clone())], Some(name.clone()));
+        let removing = self.endpoints.requests.removing.entry(name.clone());
+        let removing = removing.or_insert(Removing { commit, durable: false, answers: Vec::new() });
+        removing.commit = commit;
+        removing.durable = false;
+        removing.answers.append(&mut answers);
+        if !self.endpoints.detaching.contains_key(name)
+            && let Ok(assigned) = endpoint.assigned
+        {
+            self.release(name, &endpoint.spec.network, assigned, Assigned::default(), now);
+            self.retry_unassigned(now);
+        }
+        if !endpoint.spec.publish.is_empty() {
+            self.want_configured();
+        }
+    }
+
+    /// Nothing of an endpoint is left in the kernel.
+    pub(super) fn removal_detached(&mut self, name: &ScopedName) {
+        let Some(removing) = self.endpoints.requests.removing.get(name) else { return };
+        if removing.durable && !self.endpoints.detaching.contains_key(name) {
+            let removing = self.endpoints.requests.removing.remove(name);
+            for (ticket, reply) in removing.into_iter().flat_map(|r| r.answers) {
+                self.answer(ticket, reply);
+            }
+        }
+    }
+
+    /// The journal has written a commit, or could not.
+    pub(crate) fn persisted(&mut self, persisted: Persisted, now: Instant) {
+        let Persisted { seq, result } = persisted;
+        let Some(Some(name)) = self.endpoints.requests.commits.remove(&seq) else { return };
+        let requested = self.endpoints.all.get_mut(&name).and_then(|e| e.requested_mut());
+        if let Some(requested) = requested.filter(|r| r.commit == seq) {
+            match &result {
+                Ok(()) => {
+                    requested.durable = true;
+                    self.answer_if_done(&name);
+                }
+                Err(error) => {
+                    let error = format!("the journal cannot be written: {error}");
+                    self.abandon(&name, &error, now);
+                }
+            }
+        }
+        if let Some(removing) = self.endpoints.requests.removing.get_mut(&name)
+            && removing.commit == seq
+        {
+            removing.durable = true;
+            if let Err(error) = result {
+                let text = format!("removed, but the journal cannot be written and still has it: {error}");
+                for (_, reply) in &mut removing.answers {
+                    *reply = Reply::Error(text.clone());
+                }
+            }
+            self.removal_detached(&name);
+        }
+    }
+
+    /// Hands writes to the journal, and with them what addresses came free or were taken.
+    fn commit(&mut self, mut writes: Vec<Write>, about: Option<ScopedName>) -> u64 {
+        writes.extend(self.endpoints.ipam.take_changes().into_iter().map(Write::from));
+        let requests = &mut self.endpoints.requests;
+        requests.last_commit += 1;
+        requests.commits.insert(requests.last_commit, about);
+        let seq = requests.last_commit;
+        self.effects.push_back(Effect::Persist { seq, writes });
+        seq
+    }
+
+    /// Addresses that came free with nobody waiting for the record.
+    pub(in crate::core) fn persist_releases(&mut self) {
+        if self.endpoints.ipam.has_changes() {
+            self.commit(Vec::new(), None);
+        }
+    }
+
+    /// Answers those who wait for an endpoint that stands.
+    pub(super) fn answer_if_done(&mut self, name: &ScopedName) {
+        if !self.endpoints.requests.adding.contains_key(name) {
+            return;
+        }
+        let Some(endpoint) = self.endpoints.all.get_mut(name) else { return };
+        let attached = matches!(endpoint.state, State::Attached(_));
+        if !attached || !endpoint.requested().is_some_and(|r| r.durable) {
+            return;
+        }
+        if let Some(requested) = endpoint.requested_mut() {
+            requested.fresh = false;
+        }
+        let Some(adding) = self.endpoints.requests.adding.remove(name) else { return };
+        for ticket in adding.tickets {
+            let Some(row) = self.endpoint_row(name) else { continue };
+            self.answer(ticket, Reply::Rows(Rows::Endpoints(vec![row])));
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, reply: Reply) {
+        self.effects.push_back(Effect::Answer { ticket, reply });
+    }
+
+    /// The kernel refused an object of an endpoint that somebody waits for.
+    pub(super) fn request_failed(
+        &mut self,
+        name: &ScopedName,
+        key: &Key,
+        error: &KernelError,
+        attempts: u32,
+        now: Instant,
+    ) {
+        if !self.endpoints.requests.adding.contains_key(name) {
+            return;
+        }
+        let Some(endpoint) = self.endpoints.all.get(name) else { return };
+        let exists = error.errno.0 == libc::EEXIST;
+        let text = match key {
+            Key::Link(ns, link) if *ns != Ns::HOST && exists => {
+                format!("interface {link} exists already in {}", endpoint.spec.netns.display())
+            }
+            _ => format!("the kernel refused {}: {error}", show::key(key)),
+        };
+        if exists || attempts >= ATTEMPTS {
+            self.abandon(name, &text, now);
+        }
+    }
+
+    /// Gives a request up. An endpoint that never stood is taken away again, and then the answer is given.
+    fn abandon(&mut self, name: &ScopedName, why: &str, now: Instant) {
+        let tickets = self.endpoints.requests.adding.remove(name).map(|a| a.tickets).unwrap_or_default();
+        let answers: Vec<(Ticket, Reply)> =
+            tickets.into_iter().map(|t| (t, Reply::Error(why.to_owned()))).collect();
+        let requested = self.endpoints.all.get(name).and_then(|e| e.requested());
+        if requested.is_some_and(|r| r.fresh) {
+            tracing::warn!(endpoint = %name, "not added: {why}");
+            self.remove_requested(name, true, answers, now);
+        } else {
+            for (ticket, reply) in answers {
+                self.answer(ticket, reply);
+            }
+        }
+    }
+
+    /// Requests that took too long.
+    pub(in crate::core) fn expire_requests(&mut self, now: Instant) {
+        let adding = self.endpoints.requests.adding.iter();
+        let late: Vec<ScopedName> =
+            adding.filter(|(_, a)| a.deadline <= now).map(|(name, _)| name.clone()).collect();
+        for name in late {
+            let problem = self.endpoint_row(&name).and_then(|row| row.error);
+            let seconds = ADD_TIMEOUT.as_secs();
+            let why = match problem {
+                Some(problem) => format!("not attached within {seconds} s: {problem}"),
+                None => format!("not attached within {seconds} s"),
+            };
+            self.abandon(&name, &why, now);
+        }
+    }
+
+    /// Whether the run-time endpoints fit a new configuration; the reason why one does not.
+    pub(in crate::core) fn check_requests(&self, config: &petiole_config::HostConfig) -> Result<(), String> {
+        let mut without: BTreeMap<ScopedName, Vec<String>> = BTreeMap::new();
+        for endpoint in self.endpoints.all.values() {
+            let Some(requested) = endpoint.requested() else { continue };
+            let name = &endpoint.spec.id;
+            if config.endpoint(name).is_some() {
+                return Err(format!("endpoint {name} was added at run time: remove it there first"));
+            }
+            if config.network(&endpoint.spec.network).is_none() {
+                without.entry(endpoint.spec.network.clone()).or_default().push(name.to_string());
+                continue;
+            }
+            let spec = petiole_config::request::endpoint(config, &requested.request)
+                .map_err(|e| format!("endpoint {name}, added at run time, does not fit: {e}"))?;
+            let (Some(network), Ok(assigned)) = (config.network(&spec.network), &endpoint.assigned) else {
+                continue;
+            };
+            let outside = [
+                assigned
+                    .v4
+                    .filter(|a| !network.v4.as_ref().is_some_and(|s| s.net.contains(a)))
+                    .map(Into::into),
+                assigned
+                    .v6
+                    .filter(|a| !network.v6.as_ref().is_some_and(|s| s.net.contains(a)))
+                    .map(Into::into),
+            ];
+            if let Some(address) = outside.into_iter().flatten().find(|_: &std::net::IpAddr| true) {
+                return Err(format!(
+                    "endpoint {name} has {address}, which is not in network {} any more: remove it first",
+                    network.id
+                ));
+            }
+            let clash = config.endpoints.iter().find_map(|file| {
+                let same_link = file.netns == spec.netns && file.interface == spec.interface;
+                let same_port = spec.publish.iter().any(|p| file.publish.iter().any(|f| f.clashes(p)));
+                (same_link || same_port).then_some(&file.id)
+            });
+            if let Some(file) = clash {
+                return Err(format!(
+                    "endpoint {file} has the interface or a published port of {name}, which was added at run time"
+                ));
+            }
+        }
+        match without.into_iter().next() {
+            Some((network, endpoints)) => Err(format!(
+                "network {network} has endpoints that were added at run time: {}; remove them first",
+                endpoints.join(", ")
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The run-time endpoints under a new configuration: their networks may have become others, and those that had no
+    /// place may have one now.
+    pub(super) fn reconfigure_requests(&mut self, now: Instant) {
+        for endpoint in self.endpoints.all.values_mut() {
+            let Origin::Request(requested) = &endpoint.origin else { continue };
+            if let Ok(spec) = petiole_config::request::endpoint(&self.config, &requested.request) {
+                endpoint.spec = spec;
+            }
+        }
+        let orphans = std::mem::take(&mut self.endpoints.requests.orphans);
+        for (_, (record, _)) in orphans {
+            self.restore_request(record, now);
+        }
+    }
+}

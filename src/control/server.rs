@@ -104,9 +104,9 @@ pub(crate) async fn serve(listener: UnixListener, events: mpsc::Sender<Event>, b
             Ok((stream, _)) => {
                 let (events, busy) = (events.clone(), Rc::clone(&busy));
                 tokio::task::spawn_local(async move {
-                    let _busy = busy;
                     // A client that goes away in the middle is its own affair.
                     let _ = answer(stream, events).await;
+                    drop(busy);
                 });
             }
             Err(error) => {

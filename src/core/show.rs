@@ -53,23 +53,23 @@ impl Core {
                 (Rows::Neighbors(self.speaker.peers().map(|p| neighbor(&p, now)).collect()), None)
             }
             Show::Routes => {
-                let (page, next) = pages(cursor, |c| self.speaker.routes(c, PAGE));
+                let (page, next) = pages(&cursor, |c| self.speaker.routes(c, PAGE));
                 (Rows::Routes(page.iter().map(|r| self.route(r)).collect()), next)
             }
             Show::Received { neighbor } => {
                 let (peer, name) = self.find_peer(neighbor)?;
-                let (page, next) = pages(cursor, |c| self.speaker.received(peer, c, PAGE));
+                let (page, next) = pages(&cursor, |c| self.speaker.received(peer, c, PAGE));
                 (Rows::Received(page.into_iter().map(|r| adjacent(&r, &name)).collect()), next)
             }
             Show::Advertised { neighbor } => {
                 let (peer, _) = self.find_peer(neighbor)?;
-                let (page, next) = pages(cursor, |c| self.speaker.advertised(peer, c, PAGE));
+                let (page, next) = pages(&cursor, |c| self.speaker.advertised(peer, c, PAGE));
                 (
                     Rows::Advertised(page.into_iter().map(|r| adjacent(&r, &self.source_of(&r))).collect()),
                     next,
                 )
             }
-            Show::Fib => self.fib_rows(cursor),
+            Show::Fib => self.fib_rows(&cursor),
             Show::Endpoints => self.endpoint_rows(cursor),
             Show::Networks => (Rows::Networks(self.network_rows(now)), None),
             Show::Vteps => (Rows::Vteps(self.vtep_rows()), None),
@@ -121,7 +121,7 @@ impl Core {
         }
     }
 
-    fn fib_rows(&self, cursor: Cursor) -> (Rows, Option<Cursor>) {
+    fn fib_rows(&self, cursor: &Cursor) -> (Rows, Option<Cursor>) {
         let failing: HashMap<Key, String> =
             self.fib.failing().map(|(key, error, ..)| (key, error.to_string())).collect();
         let state = |settled: bool, key: &Key| {
@@ -146,7 +146,7 @@ impl Core {
             }
         };
         let (mut rows, at) = match cursor {
-            Cursor::Fib(at) => (Vec::new(), at),
+            Cursor::Fib(at) => (Vec::new(), *at),
             _ => (self.fib.objects().map(|(o, settled)| object(o, settled)).collect(), 0),
         };
         let (routes, next) = self.fib.routes(at, PAGE);
@@ -316,9 +316,9 @@ impl Core {
 }
 
 /// IPv4 first, then IPv6, page by page.
-fn pages<T>(cursor: Cursor, page: impl Fn(rib::Cursor) -> rib::Page<T>) -> (Vec<T>, Option<Cursor>) {
+fn pages<T>(cursor: &Cursor, page: impl Fn(rib::Cursor) -> rib::Page<T>) -> (Vec<T>, Option<Cursor>) {
     let (family, at) = match cursor {
-        Cursor::Rib(family, at) => (family, at),
+        Cursor::Rib(family, at) => (*family, *at),
         _ => (Family::Ipv4, rib::Cursor::start(Family::Ipv4)),
     };
     let page = page(at);

@@ -299,8 +299,9 @@ impl Core {
         }
         let Some(endpoint) = self.endpoints.all.get_mut(name) else { return };
         if let Err(error) = &assigned
-            && endpoint.assigned.as_ref() != Err(error)
+            && endpoint.assigned.as_ref().is_err_and(String::is_empty)
         {
+            // Once; it is tried again every second, and `show endpoints` has the latest word.
             tracing::error!(endpoint = %name, "{error}");
         }
         endpoint.assigned = assigned;

@@ -248,12 +248,11 @@ impl Core {
             Some(_) => None,
             None => {
                 // A second removal waits for the first.
-                match self.endpoints.requests.removing.get_mut(name) {
-                    Some(removing) => removing.answers.push((ticket, done)),
-                    None => {
-                        let word = format!("no endpoint {name}: nothing to remove");
-                        self.answer(ticket, Reply::Done(Some(word)));
-                    }
+                if let Some(removing) = self.endpoints.requests.removing.get_mut(name) {
+                    removing.answers.push((ticket, done))
+                } else {
+                    let word = format!("no endpoint {name}: nothing to remove");
+                    self.answer(ticket, Reply::Done(Some(word)));
                 }
                 return;
             }

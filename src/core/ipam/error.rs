@@ -37,13 +37,6 @@ pub(crate) struct Exhausted {
     pub(super) shortage: Shortage,
 }
 
-impl Exhausted {
-    /// Seconds until an address leaves quarantine, if one is in it: when it is worth to ask again.
-    pub(crate) fn free_in(&self) -> Option<u64> {
-        self.shortage.free_in
-    }
-}
-
 impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { network, group, ipv6, size, used, shortage } = self;

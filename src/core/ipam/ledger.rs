@@ -56,6 +56,7 @@ impl Ledger {
     }
 
     /// Addresses without an owner that had one, and when they were given back (unix seconds).
+    #[cfg(test)]
     pub(super) fn released(&self) -> impl Iterator<Item = (u128, u64)> {
         self.released.iter().map(|(address, rest)| (*address, rest.since))
     }

@@ -252,6 +252,7 @@ impl Ipam {
     }
 
     /// All release records.
+    #[cfg(test)]
     pub(crate) fn releases(&self) -> impl Iterator<Item = Release> {
         self.networks.iter().flat_map(|(network, Ledgers { v4, v6 })| {
             let v4 = v4.released().map(|(address, at)| (number_to_v4(address), at));
@@ -264,14 +265,6 @@ impl Ipam {
     pub(crate) fn owner(&self, network: &ScopedName, address: IpAddr) -> Option<&ScopedName> {
         let (ledger, bits) = self.networks.get(network)?.of(address);
         ledger.owner(bits)
-    }
-
-    /// Who has the address in any network: network and endpoint. Several when networks of different tenants overlap.
-    pub(crate) fn owners(&self, address: IpAddr) -> impl Iterator<Item = (&ScopedName, &ScopedName)> {
-        self.networks.iter().filter_map(move |(network, ledgers)| {
-            let (ledger, bits) = ledgers.of(address);
-            Some((network, ledger.owner(bits)?))
-        })
     }
 
     /// How full the network is.

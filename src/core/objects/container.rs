@@ -120,7 +120,7 @@ pub(crate) fn container(w: &Wiring) -> Vec<Object> {
     match &w.medium {
         Medium::Routed => routed(w, &mut objects),
         Medium::Bridged { bridge, length4, length6 } => {
-            bridged(w, bridge, (*length4, *length6), &mut objects)
+            bridged(w, bridge, (*length4, *length6), &mut objects);
         }
     }
     objects.extend(netfilter::published(w));

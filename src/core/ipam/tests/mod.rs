@@ -150,7 +150,7 @@ fn an_address_rests_before_it_is_given_out_again_and_the_error_says_for_how_long
         "auto allocation failed - address exhaustion in pool of network n: 1 of 3 IPv4 addresses in use, \
          2 in quarantine (free in 20 s at the earliest)"
     );
-    assert!(matches!(error, AssignError::Exhausted(e) if e.free_in() == Some(20)));
+    assert!(matches!(error, AssignError::Exhausted(e) if e.shortage.free_in == Some(20)));
     assert_eq!(w.ipam.usage(&w.network, w.now), Usage { size: 3, used: 1, quarantined: 2 });
     w.now += 19;
     w.any("d").unwrap_err();
@@ -310,7 +310,6 @@ fn two_tenants_may_have_equal_subnets() {
     assert_eq!(w.get("blue/a"), "192.168.1.2");
     assert_eq!(w.ipam.owner(&id("n"), ip("192.168.1.2")), Some(&id("a")));
     assert_eq!(w.ipam.owner(&id("blue/n"), ip("192.168.1.2")), Some(&id("blue/a")));
-    assert_eq!(w.ipam.owners(ip("192.168.1.2")).count(), 2);
 }
 
 #[test]

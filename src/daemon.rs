@@ -103,8 +103,15 @@ struct Daemon {
     /// Each client on the control socket has a clone.
     clients: Rc<()>,
     stopped: bool,
-    /// Nothing of ours is to stay in the kernel.
-    flushed: bool,
+    flush: Flush,
+}
+
+/// Whether the kernel is cleared of everything of ours at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flush {
+    No,
+    Wanted,
+    Begun,
 }
 
 /// What stands behind a [`ConnId`].
@@ -172,7 +179,9 @@ impl Daemon {
         let seed = unix.as_nanos() as u64 ^ u64::from(std::process::id());
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let mut core = Core::new(config, host_name, seed, Instant::now(), unix.as_secs());
-        core.restore(stored);
+        // A kernel that does not tell has one boot for us.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        core.restore(stored, boot.trim().to_owned());
         Ok(Self {
             path,
             core,
@@ -190,7 +199,7 @@ impl Daemon {
             serving,
             clients,
             stopped: false,
-            flushed: false,
+            flush: Flush::No,
         })
     }
 
@@ -199,8 +208,18 @@ impl Daemon {
             while let Some(effect) = self.core.poll_effect(Instant::now()) {
                 self.carry_out(effect);
             }
-            if self.core.stopped(Instant::now()) && self.open_tasks.get() == 0 {
-                break;
+            if self.stopped && self.open_tasks.get() == 0 {
+                match self.flush {
+                    Flush::No => break,
+                    // Not before the last connection is closed, or the peers would not hear the last words.
+                    Flush::Wanted => {
+                        self.flush = Flush::Begun;
+                        self.core.clear(Instant::now());
+                        continue;
+                    }
+                    Flush::Begun if self.core.is_cleared(Instant::now()) => break,
+                    Flush::Begun => {}
+                }
             }
             if self.core.work() {
                 // There is background work: look what came in, but do not wait for it.
@@ -242,7 +261,10 @@ impl Daemon {
         while Rc::strong_count(&self.clients) > 1 && Instant::now() < farewell {
             tokio::task::yield_now().await;
         }
-        tracing::info!("stopped{}", if self.flushed { "" } else { "; the kernel keeps what was installed" });
+        tracing::info!(
+            "stopped{}",
+            if self.flush == Flush::No { "; the kernel keeps what was installed" } else { "" }
+        );
         Ok(())
     }
 
@@ -287,8 +309,8 @@ impl Daemon {
             tracing::info!("stopping");
             notify(&[NotifyState::Stopping]);
             self.stopped = true;
-            self.flushed = flush;
-            self.core.stop(flush, now);
+            self.flush = if flush { Flush::Wanted } else { Flush::No };
+            self.core.stop(now);
         }
     }
 

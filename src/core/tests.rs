@@ -131,7 +131,7 @@ impl Host {
     ) -> Self {
         let now = Instant::now();
         let mut core = Core::new(config.clone(), "host1".into(), 1, now, 1_000_000);
-        core.restore(stored.contents());
+        core.restore(stored.contents(), "this boot".into());
         let mut host = Self {
             core,
             kernel,

@@ -650,7 +650,7 @@ impl Core {
     fn announce_again(&mut self) {
         let host = self.announced.iter().filter(|(_, (_, done))| *done).map(|(prefix, _)| *prefix);
         let attached = self.endpoints.all.values().filter(|e| self.is_advertised(e));
-        let containers = attached.flat_map(|e| objects::prefixes(e.assigned.clone().unwrap_or_default()));
+        let containers = attached.filter_map(|e| e.attachment()).flat_map(|a| a.wiring.prefixes());
         let prefixes: Vec<IpNet> = host.chain(containers).collect();
         for prefix in prefixes {
             self.speaker.originate(prefix, &self.origination);

@@ -22,6 +22,8 @@ const MTU_MIN: [u32; 2] = [68, 1280];
 /// What is wanted for the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Networks {
+    /// Some container has published ports.
+    publishing: bool,
     /// Keys of all that is wanted.
     configured: BTreeSet<Key>,
     /// What removed networks leave, until their containers are gone.
@@ -47,6 +49,7 @@ impl Core {
     /// Wants what the configuration asks for, and no longer what it does not.
     pub(super) fn want_configured(&mut self) {
         let publishing = self.endpoints.is_publishing();
+        self.networks.publishing = publishing;
         let mut wanted: BTreeMap<Key, Object> = BTreeMap::new();
         let mut add = |objects: Vec<Object>| wanted.extend(objects.into_iter().map(|o| (o.key(), o)));
         add(objects::host(&self.config));
@@ -72,6 +75,13 @@ impl Core {
         self.networks.problems.retain(|key, _| wanted.contains_key(key));
         for object in wanted.into_values() {
             self.fib.want(object);
+        }
+    }
+
+    /// The first container with published ports came, or the last one went.
+    pub(super) fn follow_publishing(&mut self) {
+        if self.networks.publishing != self.endpoints.is_publishing() {
+            self.want_configured();
         }
     }
 

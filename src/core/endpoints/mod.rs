@@ -58,6 +58,10 @@ pub(super) struct Endpoints {
     attaching: BTreeSet<ScopedName>,
     /// Those that wait for an address.
     unassigned: BTreeSet<ScopedName>,
+    /// Those with published ports.
+    publishing: BTreeSet<ScopedName>,
+    /// Paths that the watcher has not looked at yet.
+    unseen: BTreeSet<PathBuf>,
     last_ns: u32,
     /// What earlier runs left: the address behind a host-side link, the endpoint that a link's mark names.
     routes_found: HashMap<IfName, Assigned>,
@@ -205,12 +209,12 @@ impl Endpoints {
 
     /// Containers with published ports.
     fn publishers(&self) -> impl Iterator<Item = &Endpoint> {
-        self.all.values().filter(|e| !e.spec.publish.is_empty())
+        self.publishing.iter().filter_map(|name| self.all.get(name))
     }
 
     /// Whether some container has published ports.
     pub(super) fn is_publishing(&self) -> bool {
-        self.publishers().next().is_some()
+        !self.publishing.is_empty()
     }
 
     /// Whether something of a network's containers is still in the kernel, on its way out.
@@ -248,8 +252,12 @@ impl Core {
         let at_path = self.endpoints.by_path.entry(spec.netns.clone()).or_default();
         if at_path.is_empty() {
             self.effects.push_back(Effect::Watch(spec.netns.clone()));
+            self.endpoints.unseen.insert(spec.netns.clone());
         }
         at_path.insert(spec.id.clone());
+        if !spec.publish.is_empty() {
+            self.endpoints.publishing.insert(spec.id.clone());
+        }
         let endpoint = Endpoint { outer, assigned: Err(String::new()), state: State::Waiting, spec, origin };
         self.endpoints.all.insert(endpoint.spec.id.clone(), endpoint);
     }
@@ -258,6 +266,7 @@ impl Core {
     fn forget(&mut self, name: &ScopedName) -> Option<Endpoint> {
         let endpoint = self.endpoints.all.remove(name)?;
         self.endpoints.unassigned.remove(name);
+        self.endpoints.publishing.remove(name);
         self.endpoints.by_outer.remove(&endpoint.outer);
         let path = &endpoint.spec.netns;
         if let Some(at_path) = self.endpoints.by_path.get_mut(path) {
@@ -265,6 +274,7 @@ impl Core {
             if at_path.is_empty() {
                 self.endpoints.by_path.remove(path);
                 self.endpoints.namespaces.remove(path);
+                self.endpoints.unseen.remove(path);
                 self.effects.push_back(Effect::Unwatch(path.clone()));
             }
         }
@@ -333,6 +343,7 @@ impl Core {
             return;
         };
         self.endpoints.namespaces.insert(path.to_path_buf(), identity);
+        self.endpoints.unseen.remove(path);
         self.namespace_of_detaching(path, now);
         for name in here {
             let Some(endpoint) = self.endpoints.all.get(&name) else { continue };
@@ -351,10 +362,7 @@ impl Core {
 
     /// When all containers have been looked for, what an earlier run left for others goes.
     fn sweep_local(&mut self) {
-        if self.endpoints.local_swept {
-            return;
-        }
-        if self.endpoints.by_path.keys().all(|path| self.endpoints.namespaces.contains_key(path)) {
+        if !self.endpoints.local_swept && self.endpoints.unseen.is_empty() {
             self.endpoints.local_swept = true;
             self.fib.sweep(Scope::Local);
         }

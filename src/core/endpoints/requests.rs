@@ -198,7 +198,7 @@ impl Core {
                 requested.commit = commit;
             }
         }
-        self.want_configured();
+        self.follow_publishing();
         self.try_attach(&name);
         Ok(name)
     }
@@ -298,9 +298,7 @@ impl Core {
             self.release(name, &endpoint.spec.network, assigned, Assigned::default(), now);
             self.retry_unassigned(now);
         }
-        if !endpoint.spec.publish.is_empty() {
-            self.want_configured();
-        }
+        self.follow_publishing();
     }
 
     /// Nothing of an endpoint is left in the kernel.

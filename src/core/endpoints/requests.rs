@@ -64,6 +64,12 @@ struct Removing {
 }
 
 impl Requests {
+    /// The published ports of what the journal held, until it is taken over.
+    pub(super) fn stored_ports(&self) -> impl Iterator<Item = (ScopedName, Vec<Publish>)> {
+        let publish = |r: &Record| r.request.publish.iter().filter_map(|p| p.parse().ok()).collect();
+        self.stored.endpoints.iter().map(move |r| (r.id.clone(), publish(r)))
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.adding.values().map(|a| a.deadline).min()
     }
@@ -115,6 +121,11 @@ impl Core {
             durable: true,
             fresh: false,
         };
+        if self.endpoints.blocked.contains_key(&name) {
+            self.insert(spec, Origin::Request(Box::new(requested)));
+            self.assign(&name, now);
+            return;
+        }
         let adopted = self.endpoints.ipam.adopt(&name, &spec.network, record.assigned);
         self.insert(spec, Origin::Request(Box::new(requested)));
         match adopted {

@@ -4,7 +4,7 @@
 
 use std::{
     cell::Cell,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     rc::Rc,
     time::Instant,
@@ -12,6 +12,7 @@ use std::{
 
 use bytes::BytesMut;
 use petiole_bgp::speaker::ConnId;
+use petiole_config::model::ScopedName;
 use petiole_fib::{kernel, owner::Owner};
 use sd_notify::NotifyState;
 use socket2::Domain;
@@ -103,8 +104,15 @@ struct Daemon {
     /// Each client on the control socket has a clone.
     clients: Rc<()>,
     stopped: bool,
-    /// Nothing of ours is to stay in the kernel.
-    flushed: bool,
+    flush: Flush,
+}
+
+/// Whether the kernel is cleared of everything of ours at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flush {
+    No,
+    Wanted,
+    Begun,
 }
 
 /// What stands behind a [`ConnId`].
@@ -172,7 +180,10 @@ impl Daemon {
         let seed = unix.as_nanos() as u64 ^ u64::from(std::process::id());
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let mut core = Core::new(config, host_name, seed, Instant::now(), unix.as_secs());
-        core.restore(stored);
+        // A kernel that does not tell has one boot for us.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        core.restore(stored, boot.trim().to_owned());
+        core.block(blocked(&core), Instant::now());
         Ok(Self {
             path,
             core,
@@ -190,7 +201,7 @@ impl Daemon {
             serving,
             clients,
             stopped: false,
-            flushed: false,
+            flush: Flush::No,
         })
     }
 
@@ -199,8 +210,18 @@ impl Daemon {
             while let Some(effect) = self.core.poll_effect(Instant::now()) {
                 self.carry_out(effect);
             }
-            if self.core.stopped(Instant::now()) && self.open_tasks.get() == 0 {
-                break;
+            if self.stopped && self.open_tasks.get() == 0 {
+                match self.flush {
+                    Flush::No => break,
+                    // Not before the last connection is closed, or the peers would not hear the last words.
+                    Flush::Wanted => {
+                        self.flush = Flush::Begun;
+                        self.core.clear(Instant::now());
+                        continue;
+                    }
+                    Flush::Begun if self.core.is_cleared(Instant::now()) => break,
+                    Flush::Begun => {}
+                }
             }
             if self.core.work() {
                 // There is background work: look what came in, but do not wait for it.
@@ -242,7 +263,10 @@ impl Daemon {
         while Rc::strong_count(&self.clients) > 1 && Instant::now() < farewell {
             tokio::task::yield_now().await;
         }
-        tracing::info!("stopped{}", if self.flushed { "" } else { "; the kernel keeps what was installed" });
+        tracing::info!(
+            "stopped{}",
+            if self.flush == Flush::No { "; the kernel keeps what was installed" } else { "" }
+        );
         Ok(())
     }
 
@@ -287,8 +311,8 @@ impl Daemon {
             tracing::info!("stopping");
             notify(&[NotifyState::Stopping]);
             self.stopped = true;
-            self.flushed = flush;
-            self.core.stop(flush, now);
+            self.flush = if flush { Flush::Wanted } else { Flush::No };
+            self.core.stop(now);
         }
     }
 
@@ -470,7 +494,9 @@ impl Daemon {
                     return Err(format!("{}: {taken}", wanted.what));
                 }
             }
-            self.core.reconfigure(config, now)
+            let word = self.core.reconfigure(config, now)?;
+            self.core.block(blocked(&self.core), now);
+            Ok(word)
         });
         notify(&[NotifyState::Ready]);
         match &result {
@@ -479,6 +505,15 @@ impl Daemon {
         }
         result
     }
+}
+
+/// The containers with a published port that a process of the host has: it would get no connection any more.
+fn blocked(core: &Core) -> BTreeMap<ScopedName, String> {
+    let ports = core.unattached_ports();
+    let taken = ports.into_iter().filter_map(|(name, wanted)| {
+        Some((name, ports::taken(wanted.protocol, wanted.address, wanted.ports)?))
+    });
+    taken.collect()
 }
 
 /// Reads and checks the file; logs its warnings.

@@ -251,37 +251,34 @@ impl Core {
         self.speaker.work()
     }
 
-    /// Ends all sessions with a word to the peers. The kernel's state stays (rule 9), unless everything that is ours
-    /// is to be cleared away.
-    pub(crate) fn stop(&mut self, clear: bool, now: Instant) {
+    /// Ends all sessions with a word to the peers. The kernel's state stays (rule 9).
+    pub(crate) fn stop(&mut self, now: Instant) {
         self.stopping = true;
         self.speaker.stop("", now);
-        if clear {
-            self.clearing = Some(now + CLEAR_WITHIN);
-            let wanted: Vec<Key> = self.fib.objects().map(|(object, _)| object.key()).collect();
-            for key in &wanted {
-                self.fib.unwant(key);
-            }
-            let mut at = Some(0);
-            while let Some(cursor) = at {
-                let (routes, next) = self.fib.routes(cursor, BATCH);
-                for route in routes {
-                    self.fib.unwant_route(route.prefix);
-                }
-                at = next;
-            }
-            self.fib.sweep(Scope::Learned);
-            self.fib.sweep(Scope::Local);
-        }
     }
 
-    /// Whether nothing is left to do before the daemon ends.
-    pub(crate) fn stopped(&self, now: Instant) -> bool {
-        let cleared = match self.clearing {
-            None => true,
-            Some(deadline) => (self.batches == 0 && self.fib.idle()) || deadline <= now,
-        };
-        self.stopping && cleared
+    /// After [`Core::stop`], when the peers have had their last words: takes everything that is ours out of the kernel.
+    pub(crate) fn clear(&mut self, now: Instant) {
+        self.clearing = Some(now + CLEAR_WITHIN);
+        let wanted: Vec<Key> = self.fib.objects().map(|(object, _)| object.key()).collect();
+        for key in &wanted {
+            self.fib.unwant(key);
+        }
+        let mut at = Some(0);
+        while let Some(cursor) = at {
+            let (routes, next) = self.fib.routes(cursor, BATCH);
+            for route in routes {
+                self.fib.unwant_route(route.prefix);
+            }
+            at = next;
+        }
+        self.fib.sweep(Scope::Learned);
+        self.fib.sweep(Scope::Local);
+    }
+
+    /// Whether that is done, or has taken too long.
+    pub(crate) fn is_cleared(&self, now: Instant) -> bool {
+        self.clearing.is_some_and(|deadline| (self.batches == 0 && self.fib.idle()) || deadline <= now)
     }
 
     /// Lets everything that waits for something else take its next step.
@@ -653,7 +650,7 @@ impl Core {
     fn announce_again(&mut self) {
         let host = self.announced.iter().filter(|(_, (_, done))| *done).map(|(prefix, _)| *prefix);
         let attached = self.endpoints.all.values().filter(|e| self.is_advertised(e));
-        let containers = attached.flat_map(|e| objects::prefixes(e.assigned.clone().unwrap_or_default()));
+        let containers = attached.filter_map(|e| e.attachment()).flat_map(|a| a.wiring.prefixes());
         let prefixes: Vec<IpNet> = host.chain(containers).collect();
         for prefix in prefixes {
             self.speaker.originate(prefix, &self.origination);

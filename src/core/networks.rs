@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use petiole_config::{
     HostConfig,
-    model::{Encap, Network, Protocol, ScopedName},
+    model::{Encap, Network, Protocol, Publish, ScopedName},
 };
 use petiole_fib::model::{IfName, KernelError, Key, LinkKind, LinkState, Ns, Object};
 
@@ -22,6 +22,8 @@ const MTU_MIN: [u32; 2] = [68, 1280];
 /// What is wanted for the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Networks {
+    /// Some container has published ports.
+    publishing: bool,
     /// Keys of all that is wanted.
     configured: BTreeSet<Key>,
     /// What removed networks leave, until their containers are gone.
@@ -43,10 +45,23 @@ pub(crate) struct WantedPort {
     pub(crate) ports: RangeInclusive<u16>,
 }
 
+impl WantedPort {
+    /// A port that leads to a container.
+    pub(super) fn published(endpoint: &ScopedName, p: &Publish) -> Self {
+        Self {
+            what: format!("endpoint {endpoint}"),
+            protocol: p.protocol,
+            address: p.address,
+            ports: p.host.first()..=p.host.last(),
+        }
+    }
+}
+
 impl Core {
     /// Wants what the configuration asks for, and no longer what it does not.
     pub(super) fn want_configured(&mut self) {
         let publishing = self.endpoints.is_publishing();
+        self.networks.publishing = publishing;
         let mut wanted: BTreeMap<Key, Object> = BTreeMap::new();
         let mut add = |objects: Vec<Object>| wanted.extend(objects.into_iter().map(|o| (o.key(), o)));
         add(objects::host(&self.config));
@@ -72,6 +87,13 @@ impl Core {
         self.networks.problems.retain(|key, _| wanted.contains_key(key));
         for object in wanted.into_values() {
             self.fib.want(object);
+        }
+    }
+
+    /// The first container with published ports came, or the last one went.
+    pub(super) fn follow_publishing(&mut self) {
+        if self.networks.publishing != self.endpoints.is_publishing() {
+            self.want_configured();
         }
     }
 
@@ -131,12 +153,7 @@ impl Core {
     pub(crate) fn new_ports(&self, config: &HostConfig) -> Vec<WantedPort> {
         let published = config.endpoints.iter().flat_map(|e| {
             let old = self.config.endpoint(&e.id).map(|e| e.publish.as_slice()).unwrap_or_default();
-            e.publish.iter().filter(|p| !old.contains(p)).map(|p| WantedPort {
-                what: format!("endpoint {}", e.id),
-                protocol: p.protocol,
-                address: p.address,
-                ports: p.host.first()..=p.host.last(),
-            })
+            e.publish.iter().filter(|p| !old.contains(p)).map(|p| WantedPort::published(&e.id, p))
         });
         let vxlan = |n: &Network| match n.encap {
             Encap::Vxlan { port, .. } => Some(port),

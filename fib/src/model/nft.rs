@@ -191,6 +191,8 @@ pub enum Field {
     OifName,
     /// `meta iifgroup`: `IFLA_GROUP` of the incoming link, four octets in host order. Links that we make have ours.
     IifGroup,
+    /// `meta oifgroup`, the same of the outgoing link.
+    OifGroup,
     /// `ip saddr`.
     Ip4Source,
     /// `ip daddr`.
@@ -223,6 +225,7 @@ impl Field {
             Self::Ip4Source
             | Self::Ip4Destination
             | Self::IifGroup
+            | Self::OifGroup
             | Self::DestinationType
             | Self::ReversePath
             | Self::CtState

@@ -35,7 +35,7 @@ impl Core {
             mtu: self.network_mtu(network),
             publish: spec.publish.clone(),
         };
-        let (identity, path, host_routed) = (*identity, spec.netns.clone(), network.has_host_routes());
+        let (identity, path) = (*identity, spec.netns.clone());
         self.effects.push_back(Effect::Kernel(Command::Namespace { ns, path }));
         self.fib.watch_ns(ns);
         let mut keys = Vec::new();
@@ -48,9 +48,7 @@ impl Core {
             self.fib.want(object);
         }
         self.endpoints.by_ns.insert(ns, name.clone());
-        if host_routed {
-            self.endpoints.by_address.extend(wiring.addresses.iter().map(|a| (a, name.clone())));
-        }
+        self.endpoints.by_address.extend(wiring.routed().map(|a| (a, name.clone())));
         self.endpoints.attaching.insert(name.clone());
         if let Some(endpoint) = self.endpoints.all.get_mut(name) {
             endpoint.state =
@@ -116,7 +114,7 @@ impl Core {
             State::Attaching(a) if complete(&a) => {
                 let advertise = self.config.network(&endpoint.spec.network).map(|n| n.advertise);
                 if advertise == Some(Advertise::Endpoints) {
-                    for prefix in objects::prefixes(a.wiring.addresses) {
+                    for prefix in a.wiring.prefixes() {
                         self.speaker.originate(prefix, &self.origination);
                     }
                 }
@@ -126,7 +124,7 @@ impl Core {
                 State::Attached(a)
             }
             State::Attached(a) if !complete(&a) => {
-                for prefix in objects::prefixes(a.wiring.addresses) {
+                for prefix in a.wiring.prefixes() {
                     self.speaker.withdraw(prefix);
                 }
                 tracing::warn!(endpoint = %name, "incomplete in the kernel: withdrawn until repaired");

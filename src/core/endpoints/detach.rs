@@ -10,10 +10,7 @@ use petiole_config::model::ScopedName;
 use petiole_fib::model::{Command, Key};
 
 use super::{Core, State};
-use crate::core::{
-    Effect,
-    objects::{self, Wiring},
-};
+use crate::core::{Effect, objects::Wiring};
 
 /// A withdrawal that no peer takes must not keep a container's link for ever.
 const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,7 +55,7 @@ impl Core {
         };
         self.endpoints.attaching.remove(name);
         if announced {
-            for prefix in objects::prefixes(wiring.addresses) {
+            for prefix in wiring.prefixes() {
                 self.speaker.withdraw(prefix);
             }
         }

@@ -26,6 +26,7 @@ use super::{
     Core, Effect,
     elsewhere::Fabric,
     ipam::{Assigned, Ipam, Want},
+    networks::WantedPort,
     objects::{self, Wiring},
 };
 
@@ -58,6 +59,12 @@ pub(super) struct Endpoints {
     attaching: BTreeSet<ScopedName>,
     /// Those that wait for an address.
     unassigned: BTreeSet<ScopedName>,
+    /// Those with published ports.
+    publishing: BTreeSet<ScopedName>,
+    /// Those that must not be attached now, and why.
+    blocked: BTreeMap<ScopedName, String>,
+    /// Paths that the watcher has not looked at yet.
+    unseen: BTreeSet<PathBuf>,
     last_ns: u32,
     /// What earlier runs left: the address behind a host-side link, the endpoint that a link's mark names.
     routes_found: HashMap<IfName, Assigned>,
@@ -205,12 +212,12 @@ impl Endpoints {
 
     /// Containers with published ports.
     fn publishers(&self) -> impl Iterator<Item = &Endpoint> {
-        self.all.values().filter(|e| !e.spec.publish.is_empty())
+        self.publishing.iter().filter_map(|name| self.all.get(name))
     }
 
     /// Whether some container has published ports.
     pub(super) fn is_publishing(&self) -> bool {
-        self.publishers().next().is_some()
+        !self.publishing.is_empty()
     }
 
     /// Whether something of a network's containers is still in the kernel, on its way out.
@@ -248,8 +255,12 @@ impl Core {
         let at_path = self.endpoints.by_path.entry(spec.netns.clone()).or_default();
         if at_path.is_empty() {
             self.effects.push_back(Effect::Watch(spec.netns.clone()));
+            self.endpoints.unseen.insert(spec.netns.clone());
         }
         at_path.insert(spec.id.clone());
+        if !spec.publish.is_empty() {
+            self.endpoints.publishing.insert(spec.id.clone());
+        }
         let endpoint = Endpoint { outer, assigned: Err(String::new()), state: State::Waiting, spec, origin };
         self.endpoints.all.insert(endpoint.spec.id.clone(), endpoint);
     }
@@ -258,6 +269,7 @@ impl Core {
     fn forget(&mut self, name: &ScopedName) -> Option<Endpoint> {
         let endpoint = self.endpoints.all.remove(name)?;
         self.endpoints.unassigned.remove(name);
+        self.endpoints.publishing.remove(name);
         self.endpoints.by_outer.remove(&endpoint.outer);
         let path = &endpoint.spec.netns;
         if let Some(at_path) = self.endpoints.by_path.get_mut(path) {
@@ -265,6 +277,7 @@ impl Core {
             if at_path.is_empty() {
                 self.endpoints.by_path.remove(path);
                 self.endpoints.namespaces.remove(path);
+                self.endpoints.unseen.remove(path);
                 self.effects.push_back(Effect::Unwatch(path.clone()));
             }
         }
@@ -281,6 +294,7 @@ impl Core {
         }
         let spec = &endpoint.spec;
         let Some(network) = self.config.network(&spec.network) else { return };
+        let blocked = self.endpoints.blocked.get(name).cloned();
         let want = Want {
             endpoint: name,
             network,
@@ -291,7 +305,10 @@ impl Core {
         };
         let fabric = Fabric::new(&self.speaker, &self.origination, &self.config);
         let elsewhere = |address: IpAddr| fabric.is_elsewhere(network, address);
-        let assigned = self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string());
+        let assigned = match blocked {
+            Some(why) => Err(why),
+            None => self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string()),
+        };
         if assigned.is_ok() {
             self.endpoints.unassigned.remove(name);
         } else {
@@ -305,6 +322,31 @@ impl Core {
             tracing::error!(endpoint = %name, "{error}");
         }
         endpoint.assigned = assigned;
+    }
+
+    /// Ports of the host that containers are to have which do not stand yet: those of the file, and those of the
+    /// journal.
+    pub(crate) fn unattached_ports(&self) -> Vec<(ScopedName, WantedPort)> {
+        let of_file = self.config.endpoints.iter().map(|e| (e.id.clone(), e.publish.clone()));
+        let of_journal = self.endpoints.requests.stored_ports();
+        let stands =
+            |name: &ScopedName| self.endpoints.all.get(name).is_some_and(|e| e.attachment().is_some());
+        of_file
+            .chain(of_journal)
+            .filter(|(name, _)| !stands(name))
+            .flat_map(|(name, publish)| {
+                let wanted =
+                    publish.into_iter().map(|p| WantedPort::published(&name, &p)).collect::<Vec<_>>();
+                wanted.into_iter().map(move |wanted| (name.clone(), wanted))
+            })
+            .collect()
+    }
+
+    /// These containers must not be attached, because a process of the host has a port that they publish: it would get
+    /// no connection any more. Others may.
+    pub(crate) fn block(&mut self, blocked: BTreeMap<ScopedName, String>, now: Instant) {
+        self.endpoints.blocked = blocked;
+        self.retry_unassigned(now);
     }
 
     /// Takes addresses back. What is on its way to their former owner must not reach the next one.
@@ -333,6 +375,7 @@ impl Core {
             return;
         };
         self.endpoints.namespaces.insert(path.to_path_buf(), identity);
+        self.endpoints.unseen.remove(path);
         self.namespace_of_detaching(path, now);
         for name in here {
             let Some(endpoint) = self.endpoints.all.get(&name) else { continue };
@@ -351,10 +394,7 @@ impl Core {
 
     /// When all containers have been looked for, what an earlier run left for others goes.
     fn sweep_local(&mut self) {
-        if self.endpoints.local_swept {
-            return;
-        }
-        if self.endpoints.by_path.keys().all(|path| self.endpoints.namespaces.contains_key(path)) {
+        if !self.endpoints.local_swept && self.endpoints.unseen.is_empty() {
             self.endpoints.local_swept = true;
             self.fib.sweep(Scope::Local);
         }

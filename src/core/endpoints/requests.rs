@@ -37,6 +37,8 @@ pub(crate) struct Ticket(pub(crate) u64);
 pub(in crate::core) struct Requests {
     /// What the journal held at the start, until it is taken over.
     stored: Contents,
+    /// The kernel's boot: namespaces of another one are gone.
+    boot: String,
     /// Endpoints of the journal that the configuration has no place for, and why. They stay in the journal.
     pub(in crate::core) orphans: BTreeMap<ScopedName, (Record, String)>,
     adding: BTreeMap<ScopedName, Adding>,
@@ -62,6 +64,12 @@ struct Removing {
 }
 
 impl Requests {
+    /// The published ports of what the journal held, until it is taken over.
+    pub(super) fn stored_ports(&self) -> impl Iterator<Item = (ScopedName, Vec<Publish>)> {
+        let publish = |r: &Record| r.request.publish.iter().filter_map(|p| p.parse().ok()).collect();
+        self.stored.endpoints.iter().map(move |r| (r.id.clone(), publish(r)))
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.adding.values().map(|a| a.deadline).min()
     }
@@ -69,8 +77,9 @@ impl Requests {
 
 impl Core {
     /// What the journal holds, before anything starts.
-    pub(crate) fn restore(&mut self, contents: Contents) {
+    pub(crate) fn restore(&mut self, contents: Contents, boot: String) {
         self.endpoints.requests.stored = contents;
+        self.endpoints.requests.boot = boot;
     }
 
     /// Takes over what the journal holds. The kernel's state is known by now; whether the namespaces are still there
@@ -78,7 +87,12 @@ impl Core {
     pub(super) fn restore_requests(&mut self, now: Instant) {
         let Contents { endpoints, releases } = std::mem::take(&mut self.endpoints.requests.stored);
         for record in endpoints {
-            self.restore_request(record, now);
+            if record.boot == self.endpoints.requests.boot {
+                self.restore_request(record, now);
+            } else {
+                tracing::info!(endpoint = %record.id, "from the journal: its namespace went with the last boot");
+                self.commit(vec![Write::RemoveEndpoint(record.id)], None);
+            }
         }
         for release in releases {
             self.endpoints.ipam.restore(release);
@@ -107,6 +121,11 @@ impl Core {
             durable: true,
             fresh: false,
         };
+        if self.endpoints.blocked.contains_key(&name) {
+            self.insert(spec, Origin::Request(Box::new(requested)));
+            self.assign(&name, now);
+            return;
+        }
         let adopted = self.endpoints.ipam.adopt(&name, &spec.network, record.assigned);
         self.insert(spec, Origin::Request(Box::new(requested)));
         match adopted {
@@ -190,7 +209,7 @@ impl Core {
                 requested.commit = commit;
             }
         }
-        self.want_configured();
+        self.follow_publishing();
         self.try_attach(&name);
         Ok(name)
     }
@@ -203,6 +222,7 @@ impl Core {
             request: requested.request.clone(),
             assigned: endpoint.assigned.clone().ok()?,
             namespace: requested.namespace,
+            boot: self.endpoints.requests.boot.clone(),
             created: requested.created,
         })
     }
@@ -249,7 +269,7 @@ impl Core {
             None => {
                 // A second removal waits for the first.
                 if let Some(removing) = self.endpoints.requests.removing.get_mut(name) {
-                    removing.answers.push((ticket, done))
+                    removing.answers.push((ticket, done));
                 } else {
                     let word = format!("no endpoint {name}: nothing to remove");
                     self.answer(ticket, Reply::Done(Some(word)));
@@ -289,9 +309,7 @@ impl Core {
             self.release(name, &endpoint.spec.network, assigned, Assigned::default(), now);
             self.retry_unassigned(now);
         }
-        if !endpoint.spec.publish.is_empty() {
-            self.want_configured();
-        }
+        self.follow_publishing();
     }
 
     /// Nothing of an endpoint is left in the kernel.

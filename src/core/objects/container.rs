@@ -195,9 +195,16 @@ fn families(w: &Wiring) -> impl Iterator<Item = (IpAddr, Option<IpAddr>)> {
     [v4, v6].into_iter().flatten()
 }
 
-/// The prefixes of a container.
-pub(crate) fn prefixes(addresses: Assigned) -> impl Iterator<Item = IpNet> {
-    [addresses.v4.map(IpAddr::from), addresses.v6.map(IpAddr::from)].into_iter().flatten().map(IpNet::from)
+impl Wiring {
+    /// The addresses that the host routes to the container: of families with a gateway.
+    pub(crate) fn routed(&self) -> impl Iterator<Item = IpAddr> {
+        families(self).filter_map(|(address, gateway)| gateway.map(|_| address))
+    }
+
+    /// The prefixes that can be announced for it.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = IpNet> {
+        self.routed().map(IpNet::from)
+    }
 }
 
 #[cfg(test)]

@@ -231,6 +231,8 @@ fn masquerading(config: &HostConfig, publishing: bool, objects: &mut Vec<Object>
             objects.push(set(MASQUERADE[f], &SOURCE[f..=f], true, SetKind::Set));
             objects.push(set(NETWORKS[f], &DESTINATION[f..=f], true, SetKind::Set));
             rules.push(vec![
+                // Not on the way to a container, nor on a bridge of ours.
+                Expr::Match(Condition::NotEqual(Field::OifGroup, Owner::LINK_GROUP.to_ne_bytes().to_vec())),
                 within(&SOURCE[f..=f], MASQUERADE[f]),
                 outside(&DESTINATION[f..=f], NETWORKS[f]),
                 Expr::Masquerade,
@@ -290,9 +292,8 @@ fn publishing_chains(objects: &mut Vec<Object>) {
 /// The elements of a container's published ports.
 pub(super) fn published(w: &Wiring) -> Vec<Object> {
     let mut objects = Vec::new();
-    let own = [w.addresses.v4.map(IpAddr::from), w.addresses.v6.map(IpAddr::from)];
-    for (f, to) in own.into_iter().enumerate() {
-        let Some(to) = to else { continue };
+    for to in w.routed() {
+        let f = usize::from(to.is_ipv6());
         let of_family = |p: &&Publish| p.address.is_none_or(|a| a.is_ipv4() == to.is_ipv4());
         let mut any = false;
         for p in w.publish.iter().filter(of_family) {

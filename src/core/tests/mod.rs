@@ -151,6 +151,7 @@ struct Host {
     namespaces: Namespaces,
     /// What the journal has on disk, and what it has not written yet.
     stored: Stored,
+    boot: String,
     unwritten: VecDeque<(u64, Vec<Write>)>,
     disk: Disk,
     answers: BTreeMap<Ticket, Reply>,
@@ -167,15 +168,21 @@ impl Host {
     /// A host with `eth1`, started.
     fn start(config: &HostConfig) -> Self {
         let now = Instant::now();
-        Self::on(machine(), BTreeMap::new(), Stored::default(), config, (now, now))
+        let boot = "one boot".to_owned();
+        Self::on(machine(), BTreeMap::new(), Stored::default(), config, boot, (now, now))
     }
 
     /// The daemon was killed, and another one is started on what it left.
     fn again(self, config: &HostConfig) -> Self {
-        let Self { mut kernel, present, stored, born, now, .. } = self;
+        let Self { mut kernel, present, stored, boot, born, now, .. } = self;
         kernel.forget_faults();
         while kernel.event().is_some() {}
-        Self::on(kernel, present, stored, config, (born, now))
+        Self::on(kernel, present, stored, config, boot, (born, now))
+    }
+
+    /// The machine was started anew: nothing is left but the disk.
+    fn rebooted(self, config: &HostConfig) -> Self {
+        Self::on(machine(), BTreeMap::new(), self.stored, config, "another boot".into(), (self.born, self.now))
     }
 
     /// A daemon started on a host as it is.
@@ -184,11 +191,12 @@ impl Host {
         present: BTreeMap<PathBuf, NamespaceId>,
         stored: Stored,
         config: &HostConfig,
+        boot: String,
         (born, now): (Instant, Instant),
     ) -> Self {
         let unix = EPOCH + (now - born).as_secs();
         let mut core = Core::new(config.clone(), "host1".into(), 1, now, unix);
-        core.restore(stored.contents());
+        core.restore(stored.contents(), boot.clone());
         let mut host = Self {
             core,
             kernel,
@@ -198,6 +206,7 @@ impl Host {
             watched: BTreeSet::new(),
             namespaces: Namespaces::default(),
             stored,
+            boot,
             unwritten: VecDeque::new(),
             disk: Disk::Fast,
             answers: BTreeMap::new(),
@@ -315,7 +324,7 @@ impl Host {
         }
         let failing: Vec<_> =
             self.core.fib.failing().map(|(key, error, ..)| format!("{}: {error}", show::key(&key))).collect();
-        panic!("does not settle: {failing:#?}\n{}", self.text());
+        panic!("does not settle: {failing:#?}\nanswered: {:#?}\n{}", self.answers, self.text());
     }
 
     /// Time passes, second by second.

@@ -14,6 +14,9 @@ pub(crate) struct Record {
     pub(crate) assigned: Assigned,
     /// The namespace that stood at the request's path.
     pub(crate) namespace: NamespaceId,
+    /// The kernel's boot that the namespace was of (`/proc/sys/kernel/random/boot_id`): after another one the same
+    /// numbers mean others.
+    pub(crate) boot: String,
     /// When it was added, unix seconds.
     pub(crate) created: u64,
 }
@@ -27,6 +30,7 @@ struct Stored<R> {
     assigned: Assigned,
     namespace_device: u64,
     namespace_inode: u64,
+    boot: String,
     created: u64,
 }
 
@@ -38,6 +42,7 @@ impl Record {
             assigned: self.assigned,
             namespace_device: self.namespace.device,
             namespace_inode: self.namespace.inode,
+            boot: self.boot.clone(),
             created: self.created,
         };
         serde_json::to_vec(&stored).map_err(|e| format!("endpoint {}: {e}", self.id))
@@ -54,6 +59,7 @@ impl Record {
             request: stored.request,
             assigned: stored.assigned,
             namespace: NamespaceId { device: stored.namespace_device, inode: stored.namespace_inode },
+            boot: stored.boot,
             created: stored.created,
         })
     }

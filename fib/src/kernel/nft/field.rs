@@ -8,7 +8,7 @@ use super::{
     uapi::{
         ETH_P_IP, ETH_P_IPV6, NFPROTO_IPV4, NFPROTO_IPV6, NFT_CT_STATE, NFT_CT_STATUS,
         NFT_FIB_RESULT_ADDRTYPE, NFT_FIB_RESULT_OIF, NFT_META_IIFGROUP, NFT_META_IIFNAME, NFT_META_L4PROTO,
-        NFT_META_NFPROTO, NFT_META_OIFNAME, NFT_META_PROTOCOL, NFT_PAYLOAD_NETWORK_HEADER,
+        NFT_META_NFPROTO, NFT_META_OIFGROUP, NFT_META_OIFNAME, NFT_META_PROTOCOL, NFT_PAYLOAD_NETWORK_HEADER,
         NFT_PAYLOAD_TRANSPORT_HEADER, NFTA_CT_DREG, NFTA_CT_KEY, NFTA_FIB_DREG, NFTA_FIB_F_DADDR,
         NFTA_FIB_F_IIF, NFTA_FIB_F_SADDR, NFTA_FIB_FLAGS, NFTA_FIB_RESULT, NFTA_META_DREG, NFTA_META_KEY,
         NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET,
@@ -17,12 +17,13 @@ use super::{
 use crate::model::{Field, NftFamily};
 
 /// All of them.
-const ALL: [Field; 15] = [
+const ALL: [Field; 16] = [
     Field::NfProto,
     Field::L4Proto,
     Field::IifName,
     Field::OifName,
     Field::IifGroup,
+    Field::OifGroup,
     Field::Ip4Source,
     Field::Ip4Destination,
     Field::Ip6Source,
@@ -65,7 +66,12 @@ pub(super) fn needs(field: Field) -> Needs {
 pub(super) fn host_order(field: Field) -> bool {
     matches!(
         field,
-        Field::IifGroup | Field::DestinationType | Field::ReversePath | Field::CtState | Field::CtStatus
+        Field::IifGroup
+            | Field::OifGroup
+            | Field::DestinationType
+            | Field::ReversePath
+            | Field::CtState
+            | Field::CtStatus
     )
 }
 
@@ -82,6 +88,7 @@ pub(super) fn name(field: Field) -> &'static str {
         Field::IifName => "iifname",
         Field::OifName => "oifname",
         Field::IifGroup => "iifgroup",
+        Field::OifGroup => "oifgroup",
         Field::Ip4Source => "ip saddr",
         Field::Ip4Destination => "ip daddr",
         Field::Ip6Source => "ip6 saddr",
@@ -112,7 +119,7 @@ fn datatype(field: Field) -> u32 {
         Field::ReversePath => 20,
         Field::CtState => 26,
         Field::CtStatus => 28,
-        Field::IifGroup => 35,
+        Field::IifGroup | Field::OifGroup => 35,
         Field::DestinationType => 38,
         Field::IifName | Field::OifName => 41,
     }
@@ -158,6 +165,7 @@ pub(super) fn load(w: &mut Writer, field: Field, register: u32) {
         Field::IifName => meta(w, NFT_META_IIFNAME, register),
         Field::OifName => meta(w, NFT_META_OIFNAME, register),
         Field::IifGroup => meta(w, NFT_META_IIFGROUP, register),
+        Field::OifGroup => meta(w, NFT_META_OIFGROUP, register),
         // offsets in the headers of RFC 791, 8200, and what all transports with ports begin with
         Field::Ip4Source => payload(w, NFT_PAYLOAD_NETWORK_HEADER, 12, field, register),
         Field::Ip4Destination => payload(w, NFT_PAYLOAD_NETWORK_HEADER, 16, field, register),

@@ -84,6 +84,7 @@ fn record(name: &str, created: u64) -> Record {
         id,
         assigned: Assigned { v4: Some([192, 168, 1, 3].into()), v6: Some("2001:db8::3".parse().unwrap()) },
         namespace: NamespaceId { device: 4, inode: u64::MAX - 5 },
+        boot: "b".into(),
         created,
     }
 }

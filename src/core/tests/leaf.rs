@@ -57,7 +57,8 @@ impl Leaf {
 
     /// Announces a prefix with the community that names the host which has it, if one is given.
     pub(super) fn announce(&mut self, prefix: &str, host: Option<[u8; 4]>) {
-        let community = |id: [u8; 4]| LargeCommunity { global: 65002, local1: HOST, local2: u32::from_be_bytes(id) };
+        let community =
+            |id: [u8; 4]| LargeCommunity { global: 65002, local1: HOST, local2: u32::from_be_bytes(id) };
         let origination = Origination {
             origin: Origin::Igp,
             med: None,

@@ -182,7 +182,14 @@ impl Host {
 
     /// The machine was started anew: nothing is left but the disk.
     fn rebooted(self, config: &HostConfig) -> Self {
-        Self::on(machine(), BTreeMap::new(), self.stored, config, "another boot".into(), (self.born, self.now))
+        Self::on(
+            machine(),
+            BTreeMap::new(),
+            self.stored,
+            config,
+            "another boot".into(),
+            (self.born, self.now),
+        )
     }
 
     /// A daemon started on a host as it is.

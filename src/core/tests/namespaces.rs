@@ -76,9 +76,10 @@ impl Namespaces {
                 Event::Dump { ns: number, concern, objects, last }
             }
             Event::NamespaceLost(ns, why) => {
-                let number = self.dumps.iter_mut().find_map(|((real, _), waiting)| {
-                    if *real == ns { waiting.pop_front() } else { None }
-                })?;
+                let number = self
+                    .dumps
+                    .iter_mut()
+                    .find_map(|((real, _), waiting)| if *real == ns { waiting.pop_front() } else { None })?;
                 Event::NamespaceLost(number, why)
             }
             Event::Object(Observed::Object { object: Object::Sysctl(ns, path, value), protocol }) => {

@@ -89,7 +89,10 @@ fn an_addition_that_clashes_is_refused_says_with_what_and_changes_nothing() {
         |address: &str| EndpointRequest { address: Some(address.into()), ..request("b", "public") };
     for (request, words) in [
         (request("a", "public"), vec!["endpoint a", "other settings", "petiole endpoint del"]),
-        (EndpointRequest { netns: "/run/netns/b".into(), ..request("web1", "public") }, vec!["web1", "config file"]),
+        (
+            EndpointRequest { netns: "/run/netns/b".into(), ..request("web1", "public") },
+            vec!["web1", "config file"],
+        ),
         (inside("eth0"), vec!["eth0", "/run/netns/a", "endpoint a"]),
         (with_port("8080:81/tcp"), vec!["8080", "endpoint a"]),
         (with_port("8000-8100:8000-8100/tcp"), vec!["8080", "endpoint a"]),
@@ -186,7 +189,12 @@ fn a_removal_is_answered_when_nothing_is_left_in_kernel_and_journal() {
                 answer.unwrap();
                 assert_eq!(host.whole(), empty);
                 assert_eq!(host.owner("public", "192.168.1.1"), None);
-                assert_eq!(host.stored.releases.len(), 2, "its addresses are in quarantine: {:?}", host.stored);
+                assert_eq!(
+                    host.stored.releases.len(),
+                    2,
+                    "its addresses are in quarantine: {:?}",
+                    host.stored
+                );
                 break;
             }
             assert!(host.step(), "no answer");

@@ -268,8 +268,9 @@ impl Core {
     pub(crate) fn remove_endpoint(&mut self, ticket: Ticket, name: &ScopedName, now: Instant) {
         let done = Reply::Done(Some(format!("removed endpoint {name}")));
         let requests = &mut self.endpoints.requests;
-        let in_journal_only = requests.orphans.remove(name).is_some() || requests.undeleted.contains(name);
-        if self.unread.is_empty() && in_journal_only && !requests.removing.contains_key(name) {
+        let in_journal_only = !requests.removing.contains_key(name)
+            && (requests.orphans.remove(name).is_some() || requests.undeleted.contains(name));
+        if in_journal_only {
             let commit = self.commit(vec![Write::RemoveEndpoint(name.clone())], Some(name.clone()));
             let removing = Removing { commit, durable: false, answers: vec![(ticket, done)] };
             self.endpoints.requests.removing.insert(name.clone(), removing);

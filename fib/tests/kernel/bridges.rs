@@ -6,7 +6,9 @@ use petiole_fib::{
 };
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, addr, errno, foreign, ip, lab, name, net, rename, run, run_until_done, shown, text, uplink};
+use crate::lab::{
+    Lab, addr, errno, foreign, ip, lab, name, net, rename, run, run_until_done, shown, text, uplink,
+};
 
 const GATEWAY: Mac = Mac([2, 2, 0xff, 0xff, 0xff, 0xff]);
 

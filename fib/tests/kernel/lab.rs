@@ -252,8 +252,7 @@ pub(crate) fn bridge_batch(lines: &str) {
 
 fn batch(program: &str, lines: &str) {
     use std::io::Write;
-    let mut child =
-        Process::new(program).args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = Process::new(program).args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
 }

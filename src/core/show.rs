@@ -138,7 +138,7 @@ impl Core {
             let (state, error) = state(settled, &key);
             rows::FibObject {
                 kind: kind(&key).into(),
-                endpoint: self.endpoints.of_ns(key.ns()).map(ToString::to_string),
+                endpoint: self.endpoints.inside(key.ns(), &key).map(ToString::to_string),
                 key: key_text(&key),
                 value: value(object),
                 state,

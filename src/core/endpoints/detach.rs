@@ -2,12 +2,13 @@
 //! of it any more.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use petiole_config::model::ScopedName;
-use petiole_fib::model::{Command, Key};
+use petiole_fib::model::{Command, Key, Ns};
 
 use super::{Core, State};
 use crate::core::{Effect, objects::Wiring};
@@ -88,6 +89,13 @@ impl Core {
         }
         let told = self.speaker.flushed();
         let mut gone = Vec::new();
+        // A namespace may outlive the path by which one of its containers was found.
+        let is_dead = |ns: Ns| {
+            let mut users = self.endpoints.entered.users(ns);
+            users.all(|name| self.endpoints.detaching.get(name).is_some_and(|d| !d.alive))
+        };
+        let dead: BTreeSet<Ns> =
+            self.endpoints.detaching.values().map(|d| d.wiring.ns).filter(|ns| is_dead(*ns)).collect();
         for (name, d) in &mut self.endpoints.detaching {
             if matches!(d.step, Step::Withdrawing(deadline) if told || deadline <= now) {
                 let keys = Self::keys(&d.wiring);
@@ -98,7 +106,7 @@ impl Core {
                 d.step = Step::Removing(keys.into_iter().filter(|k| !matches!(k, Key::Sysctl(..))).collect());
             }
             if let Step::Removing(keys) = &mut d.step {
-                if !d.alive {
+                if dead.contains(&d.wiring.ns) {
                     self.fib.forget_ns(d.wiring.ns);
                 }
                 while keys.last().is_some_and(|key| self.fib.settled(key)) {
@@ -113,9 +121,10 @@ impl Core {
             let Some(Detaching { network, wiring, .. }) = self.endpoints.detaching.remove(&name) else {
                 continue;
             };
-            self.fib.forget_ns(wiring.ns);
-            self.effects.push_back(Effect::Kernel(Command::Forget(wiring.ns)));
-            self.endpoints.by_ns.remove(&wiring.ns);
+            if self.endpoints.entered.leave(wiring.ns, &name) {
+                self.fib.forget_ns(wiring.ns);
+                self.effects.push_back(Effect::Kernel(Command::Forget(wiring.ns)));
+            }
             for address in wiring.addresses.iter() {
                 if self.endpoints.by_address.get(&address) == Some(&name) {
                     self.endpoints.by_address.remove(&address);

@@ -6,6 +6,7 @@
 
 mod attach;
 mod detach;
+mod entered;
 mod reconfigure;
 mod requests;
 
@@ -31,6 +32,7 @@ use super::{
 };
 
 use detach::Detaching;
+use entered::Entered;
 use requests::Requests;
 pub(crate) use requests::Ticket;
 
@@ -48,7 +50,7 @@ pub(super) struct Endpoints {
     pub(super) ipam: Ipam,
     pub(super) requests: Requests,
     by_outer: HashMap<IfName, ScopedName>,
-    by_ns: HashMap<Ns, ScopedName>,
+    entered: Entered,
     by_path: HashMap<PathBuf, BTreeSet<ScopedName>>,
     /// Addresses that the host routes to a container.
     by_address: HashMap<IpAddr, ScopedName>,
@@ -65,7 +67,6 @@ pub(super) struct Endpoints {
     blocked: BTreeMap<ScopedName, String>,
     /// Paths that the watcher has not looked at yet.
     unseen: BTreeSet<PathBuf>,
-    last_ns: u32,
     /// What earlier runs left: the address behind a host-side link, the endpoint that a link's mark names.
     routes_found: HashMap<IfName, Assigned>,
     links_found: HashMap<ScopedName, IfName>,
@@ -193,8 +194,8 @@ impl Endpoints {
             Key::Link(Ns::HOST, link) | Key::Address(Ns::HOST, link, _) => self.by_outer.get(link),
             Key::Neighbour(Ns::HOST, _, address) => self.by_address.get(address),
             Key::Fdb(fdb) => self.by_outer.get(&fdb.link),
-            Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => self.by_ns.get(ns),
-            Key::Route(route) if route.ns != Ns::HOST => self.by_ns.get(&route.ns),
+            Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => self.inside(*ns, key),
+            Key::Route(route) if route.ns != Ns::HOST => self.inside(route.ns, key),
             Key::Route(route) => self.by_address.get(&route.prefix.addr()),
             Key::Sysctl(..)
             | Key::NextHop(_)
@@ -205,9 +206,19 @@ impl Endpoints {
         }
     }
 
-    /// The name of the container behind a namespace.
-    pub(super) fn of_ns(&self, ns: Ns) -> Option<&ScopedName> {
-        self.by_ns.get(&ns)
+    /// The container that an object in a namespace belongs to.
+    pub(super) fn inside(&self, ns: Ns, key: &Key) -> Option<&ScopedName> {
+        let mut users = self.entered.users(ns);
+        let first = users.next()?;
+        let has = |name: &&ScopedName| {
+            let attachment = self.all.get(*name).and_then(Endpoint::attachment);
+            attachment.is_some_and(|a| a.keys.contains(key))
+        };
+        // Mostly it is the only one.
+        match users.next() {
+            None => Some(first),
+            Some(_) => self.entered.users(ns).find(has),
+        }
     }
 
     /// Containers with published ports.
@@ -402,8 +413,9 @@ impl Core {
 
     /// The kernel thread could not enter a namespace; the watcher will say what is at the path now.
     pub(super) fn namespace_lost(&mut self, ns: Ns, why: &str) {
-        if let Some(name) = self.endpoints.by_ns.get(&ns) {
+        for name in self.endpoints.entered.users(ns) {
             tracing::debug!(endpoint = %name, "namespace lost: {why}");
         }
+        self.endpoints.entered.lost(ns);
     }
 }

@@ -122,12 +122,21 @@ fn two_containers_of_one_namespace_have_their_own_interfaces() {
         interface: Some("eth1".into()),
         ..request("b", "public")
     };
-    host.add(&second).unwrap();
+    let ticket = host.ask(&second);
+    while host.step() {
+        assert_eq!(host.state("a"), "attached", "nobody lays hands on the first one");
+    }
+    host.added(ticket).unwrap().unwrap();
     let two = host.whole();
     assert_eq!(two.attached, ["a", "b"]);
+    let operations = host.kernel.operations();
     let mut host = host.again(&config(BARE));
     assert_eq!(host.whole(), two, "after a restart");
-    host.remove("b").unwrap();
+    assert_eq!(host.kernel.operations(), operations, "which did nothing");
+    host.ask_to_remove("b");
+    while host.step() {
+        assert_eq!(host.state("a"), "attached");
+    }
     assert_eq!(host.whole(), one);
     assert!(host.originated(A), "the other one is not touched");
 }

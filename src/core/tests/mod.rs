@@ -6,7 +6,9 @@
 mod containers;
 mod leaf;
 mod namespaces;
+mod networks;
 mod requests;
+mod restarts;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -442,6 +442,10 @@ impl Daemon {
                     let error = format!("{} is not a network namespace", request.netns);
                     Part { reply: Reply::Error(error), next: None }
                 }
+                (Some(namespace), None) if netns::own() == Some(namespace) => {
+                    let error = format!("{} is the host's own network namespace", request.netns);
+                    Part { reply: Reply::Error(error), next: None }
+                }
                 (Some(namespace), None) => {
                     let ticket = self.ticket(answer);
                     self.core.add_endpoint(ticket, request, namespace, now);

@@ -4,8 +4,10 @@
 //! A [`Host`] can be killed after any step and started again on what is left.
 
 mod containers;
+mod duplicates;
 mod leaf;
 mod namespaces;
+mod netfilter;
 mod networks;
 mod requests;
 mod restarts;

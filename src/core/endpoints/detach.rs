@@ -66,6 +66,7 @@ impl Core {
         let detaching = Detaching { path, network, wiring, alive, step };
         self.endpoints.detaching.insert(name.clone(), detaching);
         // Not finished here, even if nothing of it stands yet: whoever detaches it may be about to forget it.
+        self.endpoints.withdrawing = true;
         self.moved = true;
     }
 
@@ -81,6 +82,11 @@ impl Core {
         }
     }
 
+    /// Whether somebody waited only for the peers to be told, and they have been.
+    pub(in crate::core) fn peers_were_told(&self) -> bool {
+        self.endpoints.withdrawing && self.speaker.flushed()
+    }
+
     /// Takes the attachments that are on their way out one step further: when the peers have been sent the
     /// withdrawal, the objects go; when they are gone, so is the attachment.
     pub(in crate::core) fn finish_detaching(&mut self, now: Instant) {
@@ -88,6 +94,7 @@ impl Core {
             return;
         }
         let told = self.speaker.flushed();
+        self.endpoints.withdrawing &= !told;
         let mut gone = Vec::new();
         // A namespace may outlive the path by which one of its containers was found.
         let is_dead = |ns: Ns| {

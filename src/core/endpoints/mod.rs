@@ -57,6 +57,8 @@ pub(super) struct Endpoints {
     /// Which namespace is at a path now; absent: not looked yet.
     namespaces: HashMap<PathBuf, Option<NamespaceId>>,
     detaching: BTreeMap<ScopedName, Detaching>,
+    /// Some of these may wait for the peers to be told.
+    withdrawing: bool,
     /// Those in the state of that name.
     attaching: BTreeSet<ScopedName>,
     /// Those that wait for an address.

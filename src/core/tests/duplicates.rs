@@ -109,7 +109,7 @@ fn an_address_of_ours_that_another_host_announces_is_an_alarm_until_it_does_not(
     let error = host.row("a").error.unwrap();
     assert!(error.contains("another host") && error.contains("192.168.1.1"), "{error}");
     assert_eq!(host.row("a").state, "attached", "it goes on working");
-    assert!(host.leaf().has("2001:db8:1::1/128"));
+    assert!(host.leaf().has(A));
     host.pass(5);
     assert_eq!(host.core.duplicates.total, 1, "counted once");
 

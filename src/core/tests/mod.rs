@@ -164,7 +164,7 @@ struct Host {
     /// Operations after which the power fails, and whether it has.
     operations_left: Option<usize>,
     dead: bool,
-    /// The daemon has nothing left to do before it ends.
+    /// Addresses of which the kernel was told to forget all connections.
     flushed: Vec<IpAddr>,
 }
 
@@ -253,6 +253,11 @@ impl Host {
             return true;
         }
         matches!(self.disk, Disk::Slow | Disk::Full) && self.write()
+    }
+
+    /// So many steps; whether there were so many to do.
+    fn steps(&mut self, count: usize) -> bool {
+        (0..count).all(|_| self.step())
     }
 
     fn carry_out(&mut self, effect: Effect) {

@@ -49,7 +49,7 @@ fn chain_text(name: &str, chain: &Chain) -> String {
 }
 
 fn expr_text(expr: &Expr) -> String {
-    let hex = |value: &[u8]| value.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let hex = |value: &[u8]| value.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat();
     let names = |fields: &[petiole_fib::model::Field]| {
         fields.iter().map(|f| format!("{f:?}")).collect::<Vec<_>>().join(".")
     };

@@ -244,9 +244,9 @@ fn added_removed_and_added_again_before_the_kernel_has_answered() {
             let mut host = bare();
             host.disk = disk;
             let first = host.ask(&request("a", "public"));
-            (0..steps).for_each(|_| drop(host.step()));
+            host.steps(steps);
             let removal = host.ask_to_remove("a");
-            (0..steps).for_each(|_| drop(host.step()));
+            host.steps(steps);
             let second = host.ask(&request("a", "public"));
             host.settle();
             assert!(host.added(first).is_some(), "{steps}");
@@ -367,7 +367,7 @@ fn a_container_whose_namespace_goes_is_reaped_whenever_that_happens() {
             host.appear("b");
             host.disk = disk;
             let ticket = host.ask(&request("b", "public"));
-            let finished = !(0..steps).all(|_| host.step());
+            let finished = !host.steps(steps);
             host.vanish("b");
             host.settle();
             assert!(host.added(ticket).is_some(), "{steps}");

@@ -14,7 +14,7 @@ use crate::core::{
 impl Core {
     /// Attaches a container if it is waiting for nothing but that.
     pub(super) fn try_attach(&mut self, name: &ScopedName) {
-        if self.endpoints.detaching.contains_key(name) {
+        if self.endpoints.detaching.contains_key(name) || self.endpoints.blocked.contains_key(name) {
             return;
         }
         let Some(endpoint) = self.endpoints.all.get(name) else { return };

@@ -31,6 +31,7 @@ use super::{
     objects::{self, Wiring},
 };
 
+use crate::io::journal::Write;
 use detach::Detaching;
 use entered::Entered;
 use requests::Requests;
@@ -307,7 +308,6 @@ impl Core {
         }
         let spec = &endpoint.spec;
         let Some(network) = self.config.network(&spec.network) else { return };
-        let blocked = self.endpoints.blocked.get(name).cloned();
         let want = Want {
             endpoint: name,
             network,
@@ -318,10 +318,7 @@ impl Core {
         };
         let fabric = Fabric::new(&self.speaker, &self.origination, &self.config);
         let elsewhere = |address: IpAddr| fabric.is_elsewhere(network, address);
-        let assigned = match blocked {
-            Some(why) => Err(why),
-            None => self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string()),
-        };
+        let assigned = self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string());
         if assigned.is_ok() {
             self.endpoints.unassigned.remove(name);
         } else {
@@ -335,6 +332,13 @@ impl Core {
             tracing::error!(endpoint = %name, "{error}");
         }
         endpoint.assigned = assigned;
+        // Of a new one the record is still to be written; an older one's has other addresses.
+        if endpoint.assigned.is_ok()
+            && endpoint.requested().is_some_and(|r| r.durable)
+            && let Some(record) = self.record(name)
+        {
+            self.commit(vec![Write::PutEndpoint(Box::new(record))], None);
+        }
     }
 
     /// Ports of the host that containers are to have which do not stand yet: those of the file, and those of the
@@ -342,10 +346,12 @@ impl Core {
     pub(crate) fn unattached_ports(&self) -> Vec<(ScopedName, WantedPort)> {
         let of_file = self.config.endpoints.iter().map(|e| (e.id.clone(), e.publish.clone()));
         let of_journal = self.endpoints.requests.stored_ports();
+        let at_run_time = self.endpoints.publishers().filter(|e| e.requested().is_some());
         let stands =
             |name: &ScopedName| self.endpoints.all.get(name).is_some_and(|e| e.attachment().is_some());
         of_file
             .chain(of_journal)
+            .chain(at_run_time.map(|e| (e.spec.id.clone(), e.spec.publish.clone())))
             .filter(|(name, _)| !stands(name))
             .flat_map(|(name, publish)| {
                 let wanted =
@@ -357,9 +363,20 @@ impl Core {
 
     /// These containers must not be attached, because a process of the host has a port that they publish: it would get
     /// no connection any more. Others may.
-    pub(crate) fn block(&mut self, blocked: BTreeMap<ScopedName, String>, now: Instant) {
-        self.endpoints.blocked = blocked;
-        self.retry_unassigned(now);
+    pub(crate) fn block(&mut self, blocked: BTreeMap<ScopedName, String>) {
+        for (name, why) in &blocked {
+            if self.endpoints.blocked.get(name) != Some(why) {
+                tracing::error!(endpoint = %name, "not attached: {why}");
+            }
+        }
+        for name in std::mem::replace(&mut self.endpoints.blocked, blocked).into_keys() {
+            self.try_attach(&name);
+        }
+    }
+
+    /// Why a container must not be attached now, if so.
+    pub(super) fn blocked(&self, name: &ScopedName) -> Option<&String> {
+        self.endpoints.blocked.get(name)
     }
 
     /// Takes addresses back. What is on its way to their former owner must not reach the next one.

@@ -179,6 +179,32 @@ fn an_endpoint_that_the_file_has_no_place_for_any_more_waits_in_the_journal_for_
 }
 
 #[test]
+fn a_container_whose_port_a_process_has_taken_meanwhile_waits_with_its_address_until_it_is_free() {
+    let mut host = bare();
+    host.appear("b");
+    host.add(&published()).unwrap();
+    let whole = host.whole();
+    let blocked = || BTreeMap::from([("a".parse().unwrap(), "port 8080/tcp is in use".to_owned())]);
+    let mut again = host.again_but(&config(BARE), |core| core.block(blocked()));
+    let row = again.row("a");
+    assert_eq!(row.state, "failed");
+    assert!(row.error.unwrap().contains("8080"));
+    assert!(!again.originated(A));
+    assert!(!again.text().contains("pt-a"));
+    // Nobody else is given what it has.
+    assert_eq!(again.add(&request("b", "public")).unwrap().addresses[0].to_string(), "192.168.1.2");
+    again.remove("b").unwrap();
+    assert_eq!(again.core.unattached_ports().len(), 1, "it is asked for at each reload");
+    again.core.block(blocked());
+    again.settle();
+    assert_eq!(again.state("a"), "failed");
+    again.core.block(BTreeMap::new());
+    again.settle();
+    assert_eq!(again.whole(), whole);
+    assert!(again.originated(A));
+}
+
+#[test]
 fn a_stop_that_flushes_leaves_nothing_of_ours_all_of_others_and_the_journal() {
     let mut kernel = machine();
     let (docker, mine) = (IfName::new("docker0").unwrap(), IfName::new("eth7").unwrap());
@@ -187,11 +213,10 @@ fn a_stop_that_flushes_leaves_nothing_of_ours_all_of_others_and_the_journal() {
     kernel.add_link(Ns::HOST, &mine);
     let file = format!("{ONE}{}", networks::BRIDGED);
     let now = Instant::now();
-    let start = |kernel| {
-        Host::on(kernel, BTreeMap::new(), Stored::default(), &config(&file), "one boot".into(), (now, now))
-    };
     let others = kernel.text_of_others(&Owner::default());
-    let mut host = start(kernel);
+    let nothing = (BTreeMap::new(), Stored::default());
+    let mut host = Host::on(kernel, nothing.0, nothing.1, &config(&file), "one boot".into(), (now, now));
+    host.settle();
     for name in ["web1", "a", "b"] {
         host.appear(name);
     }

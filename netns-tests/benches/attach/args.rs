@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// Only with the journal there. May be given several times.
     #[arg(long = "state", value_enum, value_name = "WHERE")]
     states: Vec<State>,
+    /// Only with this leaf. May be given several times.
+    #[arg(long = "leaf", value_enum, value_name = "NAME")]
+    leafs: Vec<LeafKind>,
     /// Endpoints that are there already, in rising order. May be given several times.
     #[arg(long = "existing", value_name = "N")]
     existing: Vec<usize>,
@@ -26,7 +29,7 @@ pub(crate) struct Args {
     bench: bool,
 }
 
-/// The network that containers are attached to.
+/// The network that containers are attached to, by its name in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Network {
     /// Routed, IPv4.
@@ -35,6 +38,15 @@ pub(crate) enum Network {
     Dual,
     /// A VXLAN bridge with a gateway, IPv4.
     Vxlan,
+}
+
+/// What the leaf runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LeafKind {
+    /// It has a route in the kernel at once.
+    Bird,
+    /// It collects routes before it works on them: bgpd for 50 ms, zebra for 10 ms.
+    Frr,
 }
 
 /// Where the journal is.
@@ -63,6 +75,14 @@ impl Args {
         }
     }
 
+    pub(crate) fn leafs(&self) -> Vec<LeafKind> {
+        match &self.leafs[..] {
+            [] if self.quick => vec![LeafKind::Bird],
+            [] => LeafKind::value_variants().to_vec(),
+            chosen => chosen.to_vec(),
+        }
+    }
+
     /// Numbers of endpoints that are there, rising.
     pub(crate) fn existing(&self) -> Vec<usize> {
         let mut existing = match &self.existing[..] {
@@ -80,13 +100,7 @@ impl Args {
     }
 }
 
-impl Network {
-    /// Its name in the configuration.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Routed => "routed",
-            Self::Dual => "dual",
-            Self::Vxlan => "vxlan",
-        }
-    }
+/// The name of a variant, as it is typed.
+pub(crate) fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
 }

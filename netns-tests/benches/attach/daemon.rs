@@ -1,6 +1,7 @@
 //! The daemon as a client of its control socket sees it, and as `/proc` does.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Write},
     net::IpAddr,
@@ -33,10 +34,10 @@ pub(crate) struct Added {
 }
 
 /// What the daemon has used up since its start.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Usage {
-    /// How often one of its threads began to run.
-    pub(crate) wakeups: u64,
+    /// How often each thread began to run, by its id, with its name.
+    pub(crate) wakeups: BTreeMap<String, (String, u64)>,
     /// Processor time of all threads.
     pub(crate) processor: Duration,
 }
@@ -51,7 +52,11 @@ impl Daemon {
         let listed = rows.and_then(|r| r.first()).and_then(|row| row["addresses"].as_array());
         let addresses: Vec<IpAddr> =
             listed.into_iter().flatten().filter_map(|a| a.as_str()?.parse().ok()).collect();
-        if addresses.is_empty() { Err(format!("add {name}: {answer:?}")) } else { Ok(Added { asked, took, addresses }) }
+        if addresses.is_empty() {
+            Err(format!("add {name}: {answer:?}"))
+        } else {
+            Ok(Added { asked, took, addresses })
+        }
     }
 
     /// Removes endpoint `name`; how long that took.
@@ -93,12 +98,21 @@ impl Daemon {
         let entries = fs::read_dir(&tasks).map_err(|e| format!("{}: {e}", tasks.display()))?;
         for task in entries.flatten() {
             let status = read(&task.path().join("status"))?;
-            usage.wakeups += field(&status, "voluntary_ctxt_switches") + field(&status, "nonvoluntary_ctxt_switches");
+            let switches =
+                field(&status, "voluntary_ctxt_switches") + field(&status, "nonvoluntary_ctxt_switches");
+            let name = status
+                .lines()
+                .next()
+                .and_then(|l| l.split_whitespace().nth(1))
+                .unwrap_or_default()
+                .to_owned();
+            usage.wakeups.insert(task.file_name().to_string_lossy().into_owned(), (name, switches));
         }
         let stat = read(&self.process.join("stat"))?;
         // The second field is the program's name in parentheses; user and system time are the 14th and the 15th.
         let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+        let ticks: u64 =
+            after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
         usage.processor = Duration::from_millis(ticks * 1000 / USER_HZ);
         Ok(usage)
     }

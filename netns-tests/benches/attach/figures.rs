@@ -32,11 +32,14 @@ impl fmt::Display for Figures {
 /// The headline of the table.
 pub(crate) fn headline() -> String {
     let columns = ["add until the answer", "until the leaf's kernel", "del until the answer"];
-    let mut text = format!("{:<42}", "milliseconds");
+    let mut text = format!("{:<47}", "milliseconds");
     for column in columns {
         text.push_str(&format!("  {column:^24}"));
     }
-    text.push_str(&format!("\n{:<8}{:<8}{:>9}  {:<15}", "network", "state", "existing", "attachments"));
+    text.push_str(&format!(
+        "\n{:<8}{:<6}{:<8}{:>8}  {:<15}",
+        "network", "leaf", "journal", "existing", "attachments"
+    ));
     for _ in columns {
         text.push_str(&format!("  {:>8}{:>8}{:>8}", "p50", "p99", "max"));
     }
@@ -54,6 +57,6 @@ pub(crate) struct Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<42}  {}  {}  {}", self.what, self.answer, self.leaf, self.removal)
+        write!(f, "{:<47}  {}  {}  {}", self.what, self.answer, self.leaf, self.removal)
     }
 }

@@ -15,11 +15,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    net::{
-        AddressFamily, RecvFlags, SocketType, bind,
-        netlink::SocketAddrNetlink,
-        recv, socket, sockopt,
-    },
+    net::{AddressFamily, RecvFlags, SocketType, bind, netlink::SocketAddrNetlink, recv, socket, sockopt},
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
@@ -71,7 +67,12 @@ impl Watch {
     }
 
     /// When the route to `address` came; the first time after `since`.
-    pub(crate) fn wait(&self, address: IpAddr, since: Instant, patience: Duration) -> Result<Instant, String> {
+    pub(crate) fn wait(
+        &self,
+        address: IpAddr,
+        since: Instant,
+        patience: Duration,
+    ) -> Result<Instant, String> {
         let mut routes = self.seen.lock();
         let deadline = Instant::now() + patience;
         loop {

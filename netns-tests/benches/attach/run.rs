@@ -9,7 +9,7 @@ use std::{
 use petiole_netns_tests::Place;
 
 use crate::{
-    args::{Args, Network, State},
+    args::{Args, LeafKind, Network, State, name},
     daemon::Added,
     figures::{Figures, Row, headline},
     scene::Scene,
@@ -30,8 +30,10 @@ pub(crate) fn measure(args: &Args) -> Result<(), String> {
     println!("{}", headline());
     let mut idle = Vec::new();
     for state in args.states() {
-        for network in args.networks() {
-            idle.extend(stage(args, state, network)?);
+        for leaf in args.leafs() {
+            for network in args.networks() {
+                idle.extend(stage(args, leaf, state, network)?);
+            }
         }
     }
     println!("\nthe daemon, idle, watched for {} s", IDLE.as_secs());
@@ -42,23 +44,24 @@ pub(crate) fn measure(args: &Args) -> Result<(), String> {
 }
 
 /// All rows of one network and one place for the journal. Returns the lines about the idle daemon.
-fn stage(args: &Args, state: State, network: Network) -> Result<Vec<String>, String> {
+fn stage(args: &Args, leaf: LeafKind, state: State, network: Network) -> Result<Vec<String>, String> {
     let (sequential, parallel) = args.attachments();
     let most = args.existing().last().copied().unwrap_or(0);
     let spare = sequential.max(parallel);
-    let scene = Scene::up(args, state, spare + most)?;
-    let trial = Trial { scene: &scene, network };
+    let scene = Scene::up(args, leaf, state, spare + most)?;
+    let trial = Trial { scene: &scene, network: &name(network) };
     let mut there = 0;
     let mut idle = Vec::new();
     for existing in args.existing() {
         for n in there..existing {
             let n = spare + n;
-            scene.daemon.add(&format!("e{n}"), network.name(), &format!("n{n}"))?;
+            scene.daemon.add(&format!("e{n}"), trial.network, &format!("n{n}"))?;
         }
         there = existing;
         thread::sleep(REST);
-        let place = format!("{:<8}{:<8}{existing:>9}", network.name(), name(state));
-        let row = |what: String, row: Row| println!("{}", Row { what: format!("{place}  {what:<15}"), ..row });
+        let place = format!("{:<8}{:<6}{:<8}{existing:>8}", trial.network, name(leaf), name(state));
+        let row =
+            |what: String, row: Row| println!("{}", Row { what: format!("{place}  {what:<15}"), ..row });
         row(format!("{sequential} one by one"), trial.one_by_one(sequential)?);
         row(format!("{parallel} at once"), trial.at_once(parallel)?);
         row(format!("{BY_COMMAND} by command"), trial.by_command(BY_COMMAND.min(spare))?);
@@ -68,16 +71,9 @@ fn stage(args: &Args, state: State, network: Network) -> Result<Vec<String>, Str
     Ok(idle)
 }
 
-fn name(state: State) -> &'static str {
-    match state {
-        State::Memory => "memory",
-        State::Disk => "disk",
-    }
-}
-
 struct Trial<'a> {
     scene: &'a Scene,
-    network: Network,
+    network: &'a str,
 }
 
 impl Trial<'_> {
@@ -119,7 +115,7 @@ impl Trial<'_> {
         };
         let mut row = Row::default();
         for n in 0..count {
-            let network = self.network.name();
+            let network = self.network;
             let line = format!("petiole endpoint add e{n} --network {network} --netns /run/netns/n{n}");
             row.answer.0.push(timed(&line)?);
         }
@@ -136,9 +132,16 @@ impl Trial<'_> {
         thread::sleep(IDLE);
         let after = self.scene.daemon.usage()?;
         let (resident, private) = self.scene.daemon.memory()?;
+        // Threads that have ended meanwhile were idle too.
+        let woken = after
+            .wakeups
+            .iter()
+            .map(|(id, (name, count))| (name, count - before.wakeups.get(id).map_or(0, |(_, count)| *count)));
+        let woken: Vec<String> =
+            woken.filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}")).collect();
         Ok(format!(
-            "{:>6} wake-ups of all threads, {:>4} ms of processor time; resident {:.1} MiB, private {:.1} MiB",
-            after.wakeups - before.wakeups,
+            "wake-ups: {}; processor time {} ms; resident {:.1} MiB, private {:.1} MiB",
+            if woken.is_empty() { "none".to_owned() } else { woken.join(", ") },
             (after.processor - before.processor).as_millis(),
             mib(resident),
             mib(private),
@@ -146,7 +149,7 @@ impl Trial<'_> {
     }
 
     fn add(&self, n: usize) -> Result<Added, String> {
-        self.scene.daemon.add(&format!("e{n}"), self.network.name(), &format!("n{n}"))
+        self.scene.daemon.add(&format!("e{n}"), self.network, &format!("n{n}"))
     }
 
     /// From the request until the leaf's kernel has all its addresses.
@@ -177,7 +180,10 @@ fn together<T: Send>(
                 })
             })
             .collect();
-        threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err("a thread panicked".to_owned()))).collect()
+        threads
+            .into_iter()
+            .map(|t| t.join().unwrap_or_else(|_| Err("a thread panicked".to_owned())))
+            .collect()
     })
 }
 

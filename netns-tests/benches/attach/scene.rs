@@ -6,16 +6,60 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use petiole_netns_tests::{Lab, LabError, Place};
+use petiole_netns_tests::{Lab, LabError, Place, Topology};
 
 use crate::{
-    args::{Args, State},
+    args::{Args, LeafKind, State},
     daemon::Daemon,
     leaf::Watch,
 };
 
-const TOPOLOGY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/topologies/pair/pair.clab.yml");
 const SOCKET: &str = "/run/petiole/petiole.sock";
+
+/// `IMAGE` stands for the leaf's.
+const TOPOLOGY: &str = r#"
+name: attach
+topology:
+  defaults: {kind: linux, sysctls: {net.ipv6.conf.default.accept_dad: 0}}
+  nodes:
+    host: {image: "petiole:latest"}
+    leaf: {image: "IMAGE"}
+  links: [{endpoints: ["host:eth1", "leaf:eth1"], mtu: 9000}]
+"#;
+
+/// The leaf as FRR. Its profile for data centres has no delays that could be switched off.
+const FRR: [(&str, &str); 2] = [
+    ("/etc/frr/daemons", "bgpd=yes\nfrr_profile=\"datacenter\"\n"),
+    (
+        "/etc/frr/frr.conf",
+        "frr defaults datacenter
+interface eth1
+ ip address 10.0.1.2/24
+router bgp 65001
+ bgp router-id 10.0.1.2
+ no bgp ebgp-requires-policy
+ neighbor 10.0.1.1 remote-as 65010
+ neighbor 10.0.1.1 timers 30 90
+ neighbor 10.0.1.1 timers connect 1
+",
+    ),
+];
+
+/// The leaf as BIRD.
+const BIRD: [(&str, &str); 1] = [(
+    "/etc/bird/bird.conf",
+    "router id 10.0.1.2;
+protocol device {}
+protocol kernel { ipv4 { import none; export all; }; }
+protocol bgp host {
+  local 10.0.1.2 as 65001;
+  neighbor 10.0.1.1 as 65010;
+  connect retry time 1;
+  connect delay time 1;
+  ipv4 { import all; export none; };
+}
+",
+)];
 
 /// Everything that is not about the state's place.
 const CONFIG: &str = r#"
@@ -68,12 +112,16 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Brings it up, with `containers` namespaces `n0`, `n1` …
-    pub(crate) fn up(args: &Args, state: State, containers: usize) -> Result<Self, String> {
+    pub(crate) fn up(args: &Args, leaf: LeafKind, state: State, containers: usize) -> Result<Self, String> {
         let state = StateDir::make(state)?;
-        let (lab, daemon) = start(args, &state.0, containers).map_err(|e| e.to_string())?;
-        let leaf = lab.node("leaf").processes_of("bgpd");
-        let leaf = leaf.first().ok_or("no bgpd on the leaf")?;
-        let leaf = Watch::start(&PathBuf::from(format!("/proc/{}/ns/net", leaf.as_raw_nonzero())))?;
+        let (lab, daemon) = start(args, leaf, &state.0, containers).map_err(|e| e.to_string())?;
+        let program = match leaf {
+            LeafKind::Bird => "bird",
+            LeafKind::Frr => "bgpd",
+        };
+        let processes = lab.node("leaf").processes_of(program);
+        let process = processes.first().ok_or_else(|| format!("no {program} on the leaf"))?;
+        let leaf = Watch::start(&PathBuf::from(format!("/proc/{}/ns/net", process.as_raw_nonzero())))?;
         Ok(Self { lab, daemon, leaf, _state: state })
     }
 
@@ -84,15 +132,30 @@ impl Scene {
     }
 }
 
-fn start(args: &Args, state: &Path, containers: usize) -> Result<(Lab, Daemon), LabError> {
-    let mut builder = Lab::load(Path::new(TOPOLOGY))?.defer("host");
+fn start(
+    args: &Args,
+    leaf_kind: LeafKind,
+    state: &Path,
+    containers: usize,
+) -> Result<(Lab, Daemon), LabError> {
+    let (image, files): (_, &[_]) = match leaf_kind {
+        LeafKind::Bird => ("bird:latest", &BIRD),
+        LeafKind::Frr => ("frrouting/frr:v8.4.4", &FRR),
+    };
+    let topology = Topology::parse(&TOPOLOGY.replace("IMAGE", image), Path::new("attach"), Path::new("/"))?;
+    let mut builder = Lab::of(topology).defer("host").defer("leaf");
     if let Some(program) = &args.petiole {
         builder = builder.petiole(program);
     }
     let lab = builder.up()?;
     let (host, leaf) = (lab.node("host"), lab.node("leaf"));
-    // The test's timers would wake an idle daemon every second.
-    leaf.frr().configure(&["router bgp 65001", "neighbor 10.0.1.1 timers 30 90"])?;
+    for (path, text) in files {
+        leaf.write_file(path, text)?;
+    }
+    if leaf_kind == LeafKind::Bird {
+        leaf.run("ip address add 10.0.1.2/24 dev eth1")?;
+    }
+    leaf.boot()?;
     let mut batch = String::new();
     for n in 0..containers {
         // Writing to a String cannot fail.

@@ -4,7 +4,7 @@
 
 use std::{
     cell::Cell,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     rc::Rc,
     time::Instant,
@@ -12,6 +12,7 @@ use std::{
 
 use bytes::BytesMut;
 use petiole_bgp::speaker::ConnId;
+use petiole_config::model::ScopedName;
 use petiole_fib::{kernel, owner::Owner};
 use sd_notify::NotifyState;
 use socket2::Domain;
@@ -182,6 +183,7 @@ impl Daemon {
         // A kernel that does not tell has one boot for us.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         core.restore(stored, boot.trim().to_owned());
+        core.block(blocked(&core), Instant::now());
         Ok(Self {
             path,
             core,
@@ -440,6 +442,10 @@ impl Daemon {
                     let error = format!("{} is not a network namespace", request.netns);
                     Part { reply: Reply::Error(error), next: None }
                 }
+                (Some(namespace), None) if netns::own() == Some(namespace) => {
+                    let error = format!("{} is the host's own network namespace", request.netns);
+                    Part { reply: Reply::Error(error), next: None }
+                }
                 (Some(namespace), None) => {
                     let ticket = self.ticket(answer);
                     self.core.add_endpoint(ticket, request, namespace, now);
@@ -492,7 +498,9 @@ impl Daemon {
                     return Err(format!("{}: {taken}", wanted.what));
                 }
             }
-            self.core.reconfigure(config, now)
+            let word = self.core.reconfigure(config, now)?;
+            self.core.block(blocked(&self.core), now);
+            Ok(word)
         });
         notify(&[NotifyState::Ready]);
         match &result {
@@ -501,6 +509,15 @@ impl Daemon {
         }
         result
     }
+}
+
+/// The containers with a published port that a process of the host has: it would get no connection any more.
+fn blocked(core: &Core) -> BTreeMap<ScopedName, String> {
+    let ports = core.unattached_ports();
+    let taken = ports.into_iter().filter_map(|(name, wanted)| {
+        Some((name, ports::taken(wanted.protocol, wanted.address, wanted.ports)?))
+    });
+    taken.collect()
 }
 
 /// Reads and checks the file; logs its warnings.

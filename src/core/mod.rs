@@ -6,10 +6,12 @@
 
 mod elsewhere;
 mod endpoints;
+mod host;
 pub(crate) mod ipam;
 mod metrics;
 mod networks;
 mod objects;
+mod routes;
 mod sessions;
 pub(crate) mod show;
 #[cfg(test)]
@@ -25,7 +27,7 @@ use std::{
 use bytes::Bytes;
 use ipnet::IpNet;
 use petiole_bgp::{
-    rib::{FibNextHop, NextHops, PeerId},
+    rib::PeerId,
     speaker::{
         self, Action, ConnId, Impact, Origination, PeerEvent, PeerEventKind, Refusal, Secret, Speaker,
         Transport,
@@ -37,7 +39,6 @@ use petiole_fib::{
     model::{
         Command, Concern, Event as KernelEvent, IfName, Key, LinkState, Ns, Object, Observed, Resolution,
     },
-    nexthops::{Hop, NextHops as KernelHops},
     owner::Owner,
     plan::{Fib, Notice, Scope},
 };
@@ -332,16 +333,6 @@ impl Core {
         }
     }
 
-    /// Whether the uplinks that are there have the addresses that the config gives them.
-    fn uplinks_addressed(&self) -> bool {
-        let there =
-            |u: &&petiole_config::model::Uplink| self.links.contains_key(&objects::if_name(&u.interface));
-        self.config.uplinks.iter().filter(there).all(|uplink| {
-            let link = objects::if_name(&uplink.interface);
-            uplink.addresses.iter().all(|a| self.fib.settled(&Key::Address(Ns::HOST, link.clone(), *a)))
-        })
-    }
-
     fn act(&mut self, action: Action) {
         match action {
             Action::Connect { conn, remote, transport, .. } => {
@@ -387,20 +378,6 @@ impl Core {
         sessions::log(event, quiet);
     }
 
-    /// A peer's session went or came. With one operation the kernel's sets of next hops lose or regain it, however
-    /// many routes use them; the RIB's rewriting of each route follows.
-    fn peer_forwards(&mut self, name: &str, forwards: bool) {
-        let peer = self.sessions.peers.iter().find(|p| p.name == name);
-        let Some(address) = peer.map(|p| p.address.ip()) else { return };
-        let Some(resolution) = self.resolved.get(&address) else { return };
-        let via = resolution.via.unwrap_or(address);
-        if forwards {
-            self.fib.hop_up(via, &resolution.link);
-        } else {
-            self.fib.hop_down(via, &resolution.link);
-        }
-    }
-
     /// Whether every peer that is not shut down has a session.
     fn all_up(&self) -> bool {
         self.speaker.peers().all(|p| p.shutdown.is_some() || p.state == speaker::State::Established)
@@ -422,43 +399,6 @@ impl Core {
     fn sweep_learned(&mut self) {
         self.sweep_at = None;
         self.fib.sweep(Scope::Learned);
-    }
-
-    /// Takes route changes from the RIB as long as the kernel keeps up; what is not taken coalesces there.
-    fn install_routes(&mut self) {
-        let mut room = ROUTES_WAITING.saturating_sub(self.fib.counters().dirty);
-        while room > 0 {
-            let Some((prefix, next_hops)) = self.speaker.next_route_change() else { break };
-            room -= 1;
-            match next_hops.map(|n| self.kernel_hops(&n)).filter(|n| !n.is_empty()) {
-                Some(hops) => {
-                    let source = self.preferred_source(&prefix);
-                    self.fib.want_route(prefix, &hops, source);
-                }
-                None => self.fib.unwant_route(prefix),
-            }
-        }
-    }
-
-    /// BGP next hops as gateways over links. One that cannot be resolved just now is left out.
-    fn kernel_hops(&self, next_hops: &NextHops) -> KernelHops {
-        next_hops.iter().filter_map(|hop| self.kernel_hop(hop)).collect()
-    }
-
-    fn kernel_hop(&self, hop: &FibNextHop) -> Option<Hop> {
-        if let Some(scope) = hop.scope {
-            let link = self.links.values().find(|l| l.index == scope)?;
-            return Some(Hop { via: hop.address, link: link.name.clone(), onlink: false });
-        }
-        let resolution = self.resolved.get(&hop.address)?;
-        let via = resolution.via.unwrap_or(hop.address);
-        Some(Hop { via, link: resolution.link.clone(), onlink: false })
-    }
-
-    /// A loopback, when given, is the source of what the host itself sends (rule 18).
-    fn preferred_source(&self, prefix: &IpNet) -> Option<IpAddr> {
-        let v4 = matches!(prefix, IpNet::V4(_));
-        self.config.host.loopback.iter().copied().find(|a| a.is_ipv4() == v4)
     }
 
     /// The kernel thread has something to say.
@@ -505,32 +445,6 @@ impl Core {
         {
             self.begin(now);
         }
-    }
-
-    fn resolve(&mut self, address: IpAddr, resolution: Option<Resolution>) {
-        let before = self.resolved.get(&address).cloned();
-        if before == resolution {
-            return;
-        }
-        let gateway = |r: &Resolution| r.via.unwrap_or(address);
-        if let Some(r) = &resolution {
-            tracing::debug!(%address, link = %r.link, "next hop resolved");
-            self.resolved.insert(address, r.clone());
-            self.fib.hop_up(gateway(r), &r.link);
-            if before.is_some_and(|b| (&b.link, b.via) != (&r.link, r.via)) {
-                // Another way to the same next hop: the routes have to be written again.
-                self.speaker.reinstall_routes();
-            }
-        } else {
-            tracing::debug!(%address, "next hop unreachable");
-            // One operation takes the traffic off it, however many routes there are; the RIB's own, slower rewriting
-            // of each route follows.
-            if let Some(r) = &before {
-                self.fib.hop_down(gateway(r), &r.link);
-            }
-            self.resolved.remove(&address);
-        }
-        self.speaker.next_hop(address, resolution.map(|r| r.metric));
     }
 
     /// Remembers what the host's namespace holds at the start.
@@ -590,73 +504,6 @@ impl Core {
         self.speaker.reconfigure(self.sessions.clone(), now)
     }
 
-    /// As configured, else the lowest IPv4 address of an uplink, else the lowest of any link but `lo`, else one made
-    /// from the host's name: the protocol only asks for a number that is the host's own (RFC 6286).
-    fn choose_router_id(&self) -> Ipv4Addr {
-        let lowest = |wanted: &dyn Fn(&IfName) -> bool| {
-            let links = self.own_addresses.iter().filter(|(link, _)| wanted(link));
-            let v4 = links.flat_map(|(_, addresses)| addresses).filter_map(|a| match a.addr() {
-                IpAddr::V4(a) => Some(a),
-                IpAddr::V6(_) => None,
-            });
-            v4.min()
-        };
-        let uplink = |l: &IfName| self.config.uplinks.iter().any(|u| u.interface.as_str() == l.as_str());
-        self.config
-            .host
-            .router_id
-            .or_else(|| lowest(&uplink))
-            .or_else(|| lowest(&|l| l.as_str() != "lo"))
-            .unwrap_or_else(|| {
-                let bytes = self.host_name.bytes();
-                Ipv4Addr::from(
-                    bytes.fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193)) | 1,
-                )
-            })
-    }
-
-    /// Brings the announcements of the host's own prefixes in line with the config.
-    fn announce_host(&mut self, before: &BTreeMap<IpNet, (Key, bool)>) {
-        self.announced = objects::announced(&self.config)
-            .map(|(prefix, key)| {
-                let done = before.get(&prefix).is_some_and(|(_, done)| *done);
-                (prefix, (key, done))
-            })
-            .collect();
-        for (prefix, (_, done)) in before {
-            if *done && !self.announced.contains_key(prefix) {
-                self.speaker.withdraw(*prefix);
-            }
-        }
-        self.check_announced();
-    }
-
-    /// Announces what the kernel has, withdraws what it has no more.
-    fn check_announced(&mut self) {
-        for (prefix, (key, done)) in &mut self.announced {
-            let settled = self.fib.settled(key);
-            if settled != *done {
-                *done = settled;
-                if settled {
-                    self.speaker.originate(*prefix, &self.origination);
-                } else {
-                    self.speaker.withdraw(*prefix);
-                }
-            }
-        }
-    }
-
-    /// What this host announces has other attributes now.
-    fn announce_again(&mut self) {
-        let host = self.announced.iter().filter(|(_, (_, done))| *done).map(|(prefix, _)| *prefix);
-        let attached = self.endpoints.all.values().filter(|e| self.is_advertised(e));
-        let containers = attached.filter_map(|e| e.attachment()).flat_map(|a| a.wiring.prefixes());
-        let prefixes: Vec<IpNet> = host.chain(containers).collect();
-        for prefix in prefixes {
-            self.speaker.originate(prefix, &self.origination);
-        }
-    }
-
     fn notice(&mut self, notice: Notice, now: Instant) {
         match notice {
             // Whoever waits for it looks in `advance`.
@@ -676,36 +523,6 @@ impl Core {
                 self.network_object_failed(&key, &error);
                 self.endpoint_object_failed(&key, &error, attempts, now);
             }
-        }
-    }
-
-    fn link_changed(&mut self, link: &LinkState) {
-        let name = link.name.clone();
-        let before = self.links.insert(name.clone(), link.clone());
-        if !self.is_raised(&name) && !self.is_underlay(&name) {
-            return;
-        }
-        if before.as_ref().is_some_and(|b| b.carrier != link.carrier) {
-            tracing::info!(uplink = %name, carrier = link.carrier, "uplink changed");
-        }
-        // An uplink that is ours to bring up is brought up once, when it appears. One that somebody takes down later
-        // stays down: that is how an operator takes it out of service.
-        if before.as_ref().is_none_or(|b| b.index != link.index) && !link.up && self.is_raised(&name) {
-            let object = objects::uplink_up(&name);
-            self.raised.insert(object.key());
-            self.fib.want(object);
-        }
-        if before.is_none_or(|b| b.mtu != link.mtu) {
-            self.update_mtu();
-        }
-    }
-
-    /// An uplink that has been brought up is its operator's from then on.
-    fn settle_uplinks(&mut self) {
-        let settled: Vec<Key> = self.raised.iter().filter(|k| self.fib.settled(k)).cloned().collect();
-        for key in settled {
-            self.raised.remove(&key);
-            self.fib.unwant(&key);
         }
     }
 

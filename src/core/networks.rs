@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use petiole_config::{
     HostConfig,
-    model::{Encap, Network, Protocol, ScopedName},
+    model::{Encap, Network, Protocol, Publish, ScopedName},
 };
 use petiole_fib::model::{IfName, KernelError, Key, LinkKind, LinkState, Ns, Object};
 
@@ -43,6 +43,18 @@ pub(crate) struct WantedPort {
     /// `None`: on every address.
     pub(crate) address: Option<IpAddr>,
     pub(crate) ports: RangeInclusive<u16>,
+}
+
+impl WantedPort {
+    /// A port that leads to a container.
+    pub(super) fn published(endpoint: &ScopedName, p: &Publish) -> Self {
+        Self {
+            what: format!("endpoint {endpoint}"),
+            protocol: p.protocol,
+            address: p.address,
+            ports: p.host.first()..=p.host.last(),
+        }
+    }
 }
 
 impl Core {
@@ -141,12 +153,7 @@ impl Core {
     pub(crate) fn new_ports(&self, config: &HostConfig) -> Vec<WantedPort> {
         let published = config.endpoints.iter().flat_map(|e| {
             let old = self.config.endpoint(&e.id).map(|e| e.publish.as_slice()).unwrap_or_default();
-            e.publish.iter().filter(|p| !old.contains(p)).map(|p| WantedPort {
-                what: format!("endpoint {}", e.id),
-                protocol: p.protocol,
-                address: p.address,
-                ports: p.host.first()..=p.host.last(),
-            })
+            e.publish.iter().filter(|p| !old.contains(p)).map(|p| WantedPort::published(&e.id, p))
         });
         let vxlan = |n: &Network| match n.encap {
             Encap::Vxlan { port, .. } => Some(port),

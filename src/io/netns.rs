@@ -56,6 +56,11 @@ pub(crate) fn identify(path: &Path) -> Option<NamespaceId> {
     Some(NamespaceId { device: meta.dev(), inode: meta.ino() })
 }
 
+/// The identity of the namespace that the daemon is in: the host's.
+pub(crate) fn own() -> Option<NamespaceId> {
+    identify(Path::new("/proc/self/ns/net"))
+}
+
 /// What was last seen at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {

@@ -6,7 +6,9 @@ use petiole_fib::{
 };
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, addr, errno, foreign, ip, lab, name, net, run, run_until_done, shown, text, uplink};
+use crate::lab::{
+    Lab, addr, errno, foreign, ip, lab, name, net, rename, run, run_until_done, shown, text, uplink,
+};
 
 const GATEWAY: Mac = Mac([2, 2, 0xff, 0xff, 0xff, 0xff]);
 
@@ -232,7 +234,7 @@ fn a_kernel_without_vlans_says_so_and_one_with_them_makes_one() {
         let large = Link { mtu: Some(9000), kind: LinkKind::Vlan { parent: name("eth2"), tag: 113 }, ..link };
         let result = lab.try_one(Op::Create(Object::Link(Ns::HOST, name("pv-113"), large)));
         assert_eq!(text(&result), "MTU 9000 is more than that of eth2, 1500");
-        ip("link set eth2 name trunk");
+        rename("eth2", "trunk");
         told(lab, "pv-112", |state| state.kind == LinkKind::Vlan { parent: name("trunk"), tag: 112 });
         ip("link del trunk");
         lab.wait_gone(&wanted.key());
@@ -312,7 +314,7 @@ fn what_others_do_to_a_port_is_told() {
             ..port("pb-red")
         };
         told(lab, "eth1", |state| state.port.as_ref() == Some(&all));
-        ip("link set pb-red name other");
+        rename("pb-red", "other");
         lab.wait_gone(&Key::Link(Ns::HOST, name("pb-red")));
         told(lab, "eth1", |state| state.port.as_ref().is_some_and(|port| port.bridge.as_str() == "other"));
         ip("link set eth1 nomaster");

@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     net::IpAddr,
     os::unix::process::CommandExt,
-    process::Command as Process,
+    process::{Command as Process, Stdio},
     sync::mpsc::{self, Receiver},
     time::Duration,
 };
@@ -221,6 +221,16 @@ fn try_run(line: &str) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Renames a link that is up. Before 6.2 the kernel wants it down for that.
+pub(crate) fn rename(from: &str, to: &str) {
+    let words = ["link", "set", from, "name", to];
+    if !Process::new("ip").args(words).stderr(Stdio::null()).status().unwrap().success() {
+        ip(&format!("link set {from} down"));
+        ip(&words.join(" "));
+        ip(&format!("link set {to} up"));
+    }
+}
+
 /// What `ip -j` shows. (It prints nothing at all for some empty answers.)
 pub(crate) fn shown(arguments: &str) -> Vec<Value> {
     let output =
@@ -242,8 +252,7 @@ pub(crate) fn bridge_batch(lines: &str) {
 
 fn batch(program: &str, lines: &str) {
     use std::io::Write;
-    let mut child =
-        Process::new(program).args(["-batch", "-"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = Process::new(program).args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
 }

@@ -5,7 +5,7 @@ use petiole_fib::{
     owner::Owner,
 };
 
-use crate::lab::{Lab, by, errno, foreign, ip, lab, name, net, shown, text, uplink};
+use crate::lab::{Lab, by, errno, foreign, ip, lab, name, net, rename, shown, text, uplink};
 
 fn veth(lab_ns: Ns, inside: &str, outside: &str) -> (Object, Object) {
     let container = Link {
@@ -150,7 +150,7 @@ fn every_change_of_a_links_state_is_told_once() {
         ip("link set eth1p down");
         let state = link_event(lab, "eth1", |state| !state.carrier);
         assert!(state.up);
-        ip("link set eth1 name uplink1");
+        rename("eth1", "uplink1");
         lab.wait_gone(&Key::Link(Ns::HOST, name("eth1")));
         link_event(lab, "uplink1", |s| s.index == state.index);
         ip("link set eth1p up");

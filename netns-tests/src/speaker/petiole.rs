@@ -102,13 +102,13 @@ impl Petiole<'_> {
         self.0.ended(&processes)
     }
 
-    /// The value of a metric, in all its samples together. Where they are is the caller's to know: `[api] metrics`.
-    pub fn metric(self, at: SocketAddr, name: &str) -> Result<f64, LabError> {
+    /// The value of a metric that counts, in all its samples together. Where they are is the caller's to know: `[api] metrics`.
+    pub fn metric(self, at: SocketAddr, name: &str) -> Result<u64, LabError> {
         let request = "GET /metrics HTTP/1.1\r\nHost: petiole\r\nConnection: close\r\n\r\n";
         let text = self.0.say(Protocol::Tcp, at, request)?;
         let samples = text.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
-            rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+            rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()?.parse::<u64>().ok())?
         });
         let samples: Vec<_> = samples.collect();
         if samples.is_empty() {

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod contiv;
+pub(crate) mod lone;
 
 use std::{
     net::IpAddr,

@@ -21,6 +21,9 @@ impl Core {
         let (State::Waiting, Ok(addresses)) = (&endpoint.state, &endpoint.assigned) else { return };
         let spec = &endpoint.spec;
         let Some(Some(identity)) = self.endpoints.namespaces.get(&spec.netns) else { return };
+        if endpoint.requested().is_some_and(|r| r.namespace != *identity) {
+            return;
+        }
         let Some(network) = self.config.network(&spec.network) else { return };
         self.endpoints.last_ns += 1;
         let ns = Ns(self.endpoints.last_ns);

@@ -64,7 +64,8 @@ impl Core {
         let (path, network) = (endpoint.spec.netns.clone(), endpoint.spec.network.clone());
         let detaching = Detaching { path, network, wiring, alive, step };
         self.endpoints.detaching.insert(name.clone(), detaching);
-        self.finish_detaching(now);
+        // Not finished here, even if nothing of it stands yet: whoever detaches it may be about to forget it.
+        self.moved = true;
     }
 
     /// Another namespace, or none, stands at a path: what is being taken out of the former one went with it.

@@ -26,6 +26,7 @@ use super::{
     Core, Effect,
     elsewhere::Fabric,
     ipam::{Assigned, Ipam, Want},
+    networks::WantedPort,
     objects::{self, Wiring},
 };
 
@@ -60,6 +61,8 @@ pub(super) struct Endpoints {
     unassigned: BTreeSet<ScopedName>,
     /// Those with published ports.
     publishing: BTreeSet<ScopedName>,
+    /// Those that must not be attached now, and why.
+    blocked: BTreeMap<ScopedName, String>,
     /// Paths that the watcher has not looked at yet.
     unseen: BTreeSet<PathBuf>,
     last_ns: u32,
@@ -291,6 +294,7 @@ impl Core {
         }
         let spec = &endpoint.spec;
         let Some(network) = self.config.network(&spec.network) else { return };
+        let blocked = self.endpoints.blocked.get(name).cloned();
         let want = Want {
             endpoint: name,
             network,
@@ -301,7 +305,10 @@ impl Core {
         };
         let fabric = Fabric::new(&self.speaker, &self.origination, &self.config);
         let elsewhere = |address: IpAddr| fabric.is_elsewhere(network, address);
-        let assigned = self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string());
+        let assigned = match blocked {
+            Some(why) => Err(why),
+            None => self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string()),
+        };
         if assigned.is_ok() {
             self.endpoints.unassigned.remove(name);
         } else {
@@ -315,6 +322,31 @@ impl Core {
             tracing::error!(endpoint = %name, "{error}");
         }
         endpoint.assigned = assigned;
+    }
+
+    /// Ports of the host that containers are to have which do not stand yet: those of the file, and those of the
+    /// journal.
+    pub(crate) fn unattached_ports(&self) -> Vec<(ScopedName, WantedPort)> {
+        let of_file = self.config.endpoints.iter().map(|e| (e.id.clone(), e.publish.clone()));
+        let of_journal = self.endpoints.requests.stored_ports();
+        let stands =
+            |name: &ScopedName| self.endpoints.all.get(name).is_some_and(|e| e.attachment().is_some());
+        of_file
+            .chain(of_journal)
+            .filter(|(name, _)| !stands(name))
+            .flat_map(|(name, publish)| {
+                let wanted =
+                    publish.into_iter().map(|p| WantedPort::published(&name, &p)).collect::<Vec<_>>();
+                wanted.into_iter().map(move |wanted| (name.clone(), wanted))
+            })
+            .collect()
+    }
+
+    /// These containers must not be attached, because a process of the host has a port that they publish: it would get
+    /// no connection any more. Others may.
+    pub(crate) fn block(&mut self, blocked: BTreeMap<ScopedName, String>, now: Instant) {
+        self.endpoints.blocked = blocked;
+        self.retry_unassigned(now);
     }
 
     /// Takes addresses back. What is on its way to their former owner must not reach the next one.

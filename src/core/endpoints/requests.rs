@@ -5,7 +5,7 @@
 //! was not answered is swept at the next start, as what nobody wants.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,11 @@ use petiole_fib::model::{KernelError, Key, Ns};
 use super::{Core, NamespaceId, Origin, Requested, State};
 use crate::{
     control::{Reply, rows::Rows},
-    core::{Effect, ipam::Assigned, show},
+    core::{
+        Effect,
+        ipam::{Assigned, Release},
+        show,
+    },
     io::journal::{Contents, Persisted, Record, Write},
 };
 
@@ -44,8 +48,19 @@ pub(in crate::core) struct Requests {
     adding: BTreeMap<ScopedName, Adding>,
     removing: BTreeMap<ScopedName, Removing>,
     last_commit: u64,
-    /// Commits that the journal has not confirmed, with what they are about.
-    commits: BTreeMap<u64, Option<ScopedName>>,
+    /// Commits that the journal has not confirmed.
+    commits: BTreeMap<u64, Commit>,
+    /// Removed endpoints that the journal may still have, because it could not be written.
+    undeleted: BTreeSet<ScopedName>,
+}
+
+/// A commit on its way to the journal.
+#[derive(Debug, Default)]
+struct Commit {
+    /// Whom it is about.
+    about: Option<ScopedName>,
+    /// Endpoints that it removes.
+    removes: Vec<ScopedName>,
 }
 
 /// Somebody waits for an endpoint to stand.
@@ -64,6 +79,12 @@ struct Removing {
 }
 
 impl Requests {
+    /// The published ports of what the journal held, until it is taken over.
+    pub(super) fn stored_ports(&self) -> impl Iterator<Item = (ScopedName, Vec<Publish>)> {
+        let publish = |r: &Record| r.request.publish.iter().filter_map(|p| p.parse().ok()).collect();
+        self.stored.endpoints.iter().map(move |r| (r.id.clone(), publish(r)))
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.adding.values().map(|a| a.deadline).min()
     }
@@ -115,6 +136,11 @@ impl Core {
             durable: true,
             fresh: false,
         };
+        if self.endpoints.blocked.contains_key(&name) {
+            self.insert(spec, Origin::Request(Box::new(requested)));
+            self.assign(&name, now);
+            return;
+        }
         let adopted = self.endpoints.ipam.adopt(&name, &spec.network, record.assigned);
         self.insert(spec, Origin::Request(Box::new(requested)));
         match adopted {
@@ -181,6 +207,7 @@ impl Core {
         }
         self.check_free(&spec)?;
         self.endpoints.requests.orphans.remove(&name);
+        self.endpoints.requests.undeleted.remove(&name);
         let requested =
             Requested { request, namespace, created: self.unix(now), commit: 0, durable: false, fresh: true };
         let path = spec.netns.clone();
@@ -240,7 +267,10 @@ impl Core {
     /// Removes a run-time endpoint. One that is not there is removed already.
     pub(crate) fn remove_endpoint(&mut self, ticket: Ticket, name: &ScopedName, now: Instant) {
         let done = Reply::Done(Some(format!("removed endpoint {name}")));
-        if self.unread.is_empty() && self.endpoints.requests.orphans.remove(name).is_some() {
+        let requests = &mut self.endpoints.requests;
+        let in_journal_only = !requests.removing.contains_key(name)
+            && (requests.orphans.remove(name).is_some() || requests.undeleted.contains(name));
+        if in_journal_only {
             let commit = self.commit(vec![Write::RemoveEndpoint(name.clone())], Some(name.clone()));
             let removing = Removing { commit, durable: false, answers: vec![(ticket, done)] };
             self.endpoints.requests.removing.insert(name.clone(), removing);
@@ -286,7 +316,18 @@ impl Core {
         }
         self.detach(name, alive, now);
         let Some(endpoint) = self.forget(name) else { return };
-        let commit = self.commit(vec![Write::RemoveEndpoint(name.clone())], Some(name.clone()));
+        // That the addresses rest from now on is in the same transaction: no crash lets somebody have them at once.
+        let at = self.unix(now);
+        let network = &endpoint.spec.network;
+        let mut writes = vec![Write::RemoveEndpoint(name.clone())];
+        writes.extend(
+            endpoint
+                .assigned
+                .iter()
+                .flat_map(|assigned| assigned.iter())
+                .map(|address| Write::PutRelease(Release { network: network.clone(), address, at })),
+        );
+        let commit = self.commit(writes, Some(name.clone()));
         let removing = self.endpoints.requests.removing.entry(name.clone());
         let removing = removing.or_insert(Removing { commit, durable: false, answers: Vec::new() });
         removing.commit = commit;
@@ -315,7 +356,15 @@ impl Core {
     /// The journal has written a commit, or could not.
     pub(crate) fn persisted(&mut self, persisted: Persisted, now: Instant) {
         let Persisted { seq, result } = persisted;
-        let Some(Some(name)) = self.endpoints.requests.commits.remove(&seq) else { return };
+        let Some(Commit { about, removes }) = self.endpoints.requests.commits.remove(&seq) else { return };
+        let requests = &mut self.endpoints.requests;
+        if result.is_ok() {
+            requests.undeleted.retain(|name| !removes.contains(name));
+        } else {
+            let all = &self.endpoints.all;
+            requests.undeleted.extend(removes.into_iter().filter(|name| !all.contains_key(name)));
+        }
+        let Some(name) = about else { return };
         let requested = self.endpoints.all.get_mut(&name).and_then(|e| e.requested_mut());
         if let Some(requested) = requested.filter(|r| r.commit == seq) {
             match &result {
@@ -344,11 +393,18 @@ impl Core {
     }
 
     /// Hands writes to the journal, and with them what addresses came free or were taken.
+    ///
+    /// What could not be removed before is removed with the next commit that succeeds: a restart would bring it back.
     fn commit(&mut self, mut writes: Vec<Write>, about: Option<ScopedName>) -> u64 {
         writes.extend(self.endpoints.ipam.take_changes().into_iter().map(Write::from));
         let requests = &mut self.endpoints.requests;
+        writes.splice(0..0, requests.undeleted.iter().cloned().map(Write::RemoveEndpoint));
+        let removes = writes.iter().filter_map(|write| match write {
+            Write::RemoveEndpoint(name) => Some(name.clone()),
+            _ => None,
+        });
         requests.last_commit += 1;
-        requests.commits.insert(requests.last_commit, about);
+        requests.commits.insert(requests.last_commit, Commit { about, removes: removes.collect() });
         let seq = requests.last_commit;
         self.effects.push_back(Effect::Persist { seq, writes });
         seq

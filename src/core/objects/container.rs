@@ -11,7 +11,7 @@ use petiole_fib::model::{
     BridgePort, FdbKey, FdbTarget, IfName, Link, LinkKind, Mac, Ns, Object, RouteTarget,
 };
 
-use super::{HOST_MAC, default_of, names, netfilter, route, sysctl};
+use super::{HOST_MAC, METRIC_LOCAL, default_of, names, netfilter, route, route_with, sysctl};
 use crate::core::ipam::Assigned;
 
 /// How one container is wired.
@@ -131,6 +131,7 @@ pub(crate) fn container(w: &Wiring) -> Vec<Object> {
 /// gateway address stands on the host's end, so that a container can also ping it.
 fn routed(w: &Wiring, objects: &mut Vec<Object>) {
     let Wiring { ns, inner, outer, .. } = w;
+    let inside = |prefix, target| route_with(metric(inner), *ns, prefix, target);
     objects.extend([
         // A container must not speak from an address that is not its own.
         sysctl(Ns::HOST, &format!("net/ipv4/conf/{outer}/rp_filter"), "1"),
@@ -151,8 +152,8 @@ fn routed(w: &Wiring, objects: &mut Vec<Object>) {
             route(Ns::HOST, IpNet::from(address), direct(outer)),
             Object::Address(*ns, inner.clone(), IpNet::from(address)),
             Object::Neighbour(*ns, inner.clone(), gateway, HOST_MAC),
-            route(*ns, IpNet::from(gateway), direct(inner)),
-            route(*ns, default_of(gateway), RouteTarget::Link { link: inner.clone(), via: Some(gateway) }),
+            inside(IpNet::from(gateway), direct(inner)),
+            inside(default_of(gateway), RouteTarget::Link { link: inner.clone(), via: Some(gateway) }),
         ]);
     }
 }
@@ -160,6 +161,7 @@ fn routed(w: &Wiring, objects: &mut Vec<Object>) {
 /// The container has an address in its subnet; the bridge knows its port. With a gateway the host also routes to it.
 fn bridged(w: &Wiring, bridge: &IfName, (length4, length6): (u8, u8), objects: &mut Vec<Object>) {
     let Wiring { ns, inner, outer, .. } = w;
+    let inside = |prefix, target| route_with(metric(inner), *ns, prefix, target);
     let own_mac = mac(w.addresses);
     objects.extend([
         sysctl(Ns::HOST, &format!("net/ipv6/conf/{outer}/disable_ipv6"), "1"),
@@ -176,14 +178,26 @@ fn bridged(w: &Wiring, bridge: &IfName, (length4, length6): (u8, u8), objects: &
             let out_of_bridge = RouteTarget::Link { link: bridge.clone(), via: None };
             objects.extend([
                 Object::Neighbour(*ns, inner.clone(), gateway, HOST_MAC),
-                route(
-                    *ns,
-                    default_of(gateway),
-                    RouteTarget::Link { link: inner.clone(), via: Some(gateway) },
-                ),
+                inside(default_of(gateway), RouteTarget::Link { link: inner.clone(), via: Some(gateway) }),
                 Object::Neighbour(Ns::HOST, bridge.clone(), address, own_mac),
                 route(Ns::HOST, IpNet::from(address), out_of_bridge),
             ]);
+        }
+    }
+}
+
+/// The metric of a container's routes. Containers' links in one namespace may lead to the same gateway, and all of them
+/// to everywhere: what one of them has must not be what another one has, or it would go with that one. The lowest
+/// number leads, `eth0` before `eth1`.
+fn metric(inner: &IfName) -> u32 {
+    let number = inner.as_str().strip_prefix("eth").and_then(|n| n.parse::<u16>().ok());
+    match number {
+        Some(number) => METRIC_LOCAL + u32::from(number),
+        // After all of those, by FNV-1a: the same after every restart.
+        None => {
+            let hash = inner.as_str().bytes();
+            let hash = hash.fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+            METRIC_LOCAL + 0x0001_0000 + (hash >> 8)
         }
     }
 }

@@ -122,5 +122,10 @@ fn local_route(ns: Ns, prefix: IpNet) -> RouteKey {
 }
 
 fn route(ns: Ns, prefix: IpNet, target: RouteTarget) -> Object {
-    Object::Route(local_route(ns, prefix), Route { target, preferred_source: None })
+    route_with(METRIC_LOCAL, ns, prefix, target)
+}
+
+fn route_with(metric: u32, ns: Ns, prefix: IpNet, target: RouteTarget) -> Object {
+    let key = RouteKey { ns, table: TABLE_MAIN, prefix, metric };
+    Object::Route(key, Route { target, preferred_source: None })
 }

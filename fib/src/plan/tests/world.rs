@@ -40,6 +40,8 @@ pub(super) struct World {
     /// The same since the last look, call by call.
     pub(super) batches: Vec<Vec<Op>>,
     pub(super) notices: Vec<Notice>,
+    /// Every question asked.
+    pub(super) asked: Vec<Command>,
     /// Operations per call of `plan`.
     pub(super) slice: usize,
     batch: u64,
@@ -64,6 +66,7 @@ impl World {
             log: Vec::new(),
             batches: Vec::new(),
             notices: Vec::new(),
+            asked: Vec::new(),
             slice: 1000,
             batch: 0,
         };
@@ -157,6 +160,7 @@ impl World {
             self.batch += 1;
             self.kernel.handle(Command::Apply { batch: self.batch, ops });
         }
+        self.asked.extend(requests.iter().cloned());
         for request in requests {
             self.kernel.handle(request);
         }
@@ -166,10 +170,6 @@ impl World {
     /// One word of the kernel's is read; whether there was one.
     pub(super) fn hear(&mut self) -> bool {
         let Some(event) = self.kernel.event() else { return false };
-        if std::env::var("DBG").is_ok() {
-            let t = format!("{event:?}");
-            eprintln!("   <- {}", &t[..t.len().min(300)]);
-        }
         let notices = self.fib.observe(event, self.now);
         self.notices.extend(notices);
         true

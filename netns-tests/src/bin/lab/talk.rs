@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::ExitCode,
     time::Duration,
 };
@@ -18,6 +18,9 @@ pub(crate) enum Protocol {
     /// UDP: a datagram each way.
     Udp,
 }
+
+/// How long an answerer waits for somebody to finish.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A datagram that is larger is none of `ask`'s.
 const DATAGRAM: usize = 2048;
@@ -38,7 +41,11 @@ pub(crate) fn answer(protocol: Protocol, address: SocketAddr) -> Result<ExitCode
                 let Ok(mut stream) = stream else { continue };
                 let Ok(peer) = stream.peer_addr() else { continue };
                 println!("{peer}");
+                // Who has not read what was said, and ends, resets the connection.
                 let _ = stream.write_all(peer.to_string().as_bytes());
+                let _ = stream.shutdown(Shutdown::Write);
+                let _ = stream.set_read_timeout(Some(PATIENCE));
+                let _ = stream.read_to_end(&mut Vec::new());
             }
         }
         Protocol::Udp => {
@@ -72,6 +79,7 @@ fn ask_tcp(address: SocketAddr, question: &[u8], patience: Duration) -> io::Resu
     let mut stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_read_timeout(Some(patience))?;
     stream.write_all(question)?;
+    stream.shutdown(Shutdown::Write)?;
     let mut said = Vec::new();
     stream.read_to_end(&mut said)?;
     Ok(said)

@@ -40,8 +40,9 @@ fn a_container_is_built_without_asking_for_anything_of_the_host() {
     world.want_all(container(WEB, "web1", 3));
     world.settle();
     world.assert_settled();
-    let host = world.asked.iter().filter(|question| matches!(question, Command::Dump(Ns::HOST, _)));
-    assert_eq!(host.collect::<Vec<_>>(), Vec::<&Command>::new());
+    let of_the_host = |question: &&Command| matches!(question, Command::Dump(Ns::HOST, _));
+    let asked: Vec<_> = world.asked.iter().filter(of_the_host).collect();
+    assert!(asked.is_empty(), "{asked:?}");
 }
 
 #[test]

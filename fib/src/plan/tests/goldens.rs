@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::world::{LEAF1, LEAF2, WEB, World, address, assert_done, container, link, uplink, uplinks};
 use crate::{
-    model::{Command, Key, Link, LinkKind, LinkState, Mac, Ns, Object, Observed, Op},
+    model::{Key, Link, LinkKind, LinkState, Mac, Ns, Object, Observed, Op},
     owner::Owner,
     plan::plan,
 };
@@ -29,20 +29,6 @@ fn a_container_is_built_from_the_link_up() {
          create route 192.168.1.3/32 metric 52 out of vweb1",
     );
     world.assert_settled();
-}
-
-/// A dump of the host takes the longer the more containers there are.
-#[test]
-fn a_container_is_built_without_asking_for_anything_of_the_host() {
-    let mut world = World::new();
-    world.settle();
-    world.asked.clear();
-    world.want_all(container(WEB, "web1", 3));
-    world.settle();
-    world.assert_settled();
-    let of_the_host = |question: &&Command| matches!(question, Command::Dump(Ns::HOST, _));
-    let asked: Vec<_> = world.asked.iter().filter(of_the_host).collect();
-    assert!(asked.is_empty(), "{asked:?}");
 }
 
 #[test]

@@ -40,8 +40,6 @@ pub(super) struct World {
     /// The same since the last look, call by call.
     pub(super) batches: Vec<Vec<Op>>,
     pub(super) notices: Vec<Notice>,
-    /// Every question asked.
-    pub(super) asked: Vec<Command>,
     /// Operations per call of `plan`.
     pub(super) slice: usize,
     batch: u64,
@@ -66,7 +64,6 @@ impl World {
             log: Vec::new(),
             batches: Vec::new(),
             notices: Vec::new(),
-            asked: Vec::new(),
             slice: 1000,
             batch: 0,
         };
@@ -160,7 +157,6 @@ impl World {
             self.batch += 1;
             self.kernel.handle(Command::Apply { batch: self.batch, ops });
         }
-        self.asked.extend(requests.iter().cloned());
         for request in requests {
             self.kernel.handle(request);
         }

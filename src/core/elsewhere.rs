@@ -27,11 +27,11 @@ use super::{Core, endpoints::State, sessions};
 /// Second part of the large community `ASN:HOST:ROUTER-ID` that names the host which originated a route: ASCII `host`.
 pub(crate) const HOST: u32 = 0x686f_7374;
 
-/// How often a part of the containers is looked at.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often a part of the containers is looked at. An idle daemon is woken by little else.
+const EVERY: Duration = Duration::from_secs(5);
 
 /// Containers looked at in one go.
-const AT_ONCE: usize = 500;
+const AT_ONCE: usize = 2500;
 
 /// The alarms, and how far the round has come.
 #[derive(Debug, Default)]

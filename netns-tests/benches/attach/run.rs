@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use petiole_netns_tests::Place;
+use petiole_netns_tests::{Place, Requirement};
 
 use crate::{
     args::{Args, LeafKind, Network, State, name},
@@ -29,11 +29,14 @@ pub(crate) fn measure(args: &Args) -> Result<(), String> {
     println!("load average {}\n", load.trim());
     println!("{}", headline());
     let mut idle = Vec::new();
-    for state in args.states() {
-        for leaf in args.leafs() {
-            for network in args.networks() {
-                idle.extend(stage(args, leaf, state, network)?);
-            }
+    for (leaf, state, network) in args.stages() {
+        let installed = match leaf {
+            LeafKind::Bird => Requirement::Bird.check(),
+            LeafKind::Frr => Requirement::Frr.check(),
+        };
+        match installed {
+            Ok(()) => idle.extend(stage(args, leaf, state, network)?),
+            Err(why) => println!("{:<8}{:<6}{:<8} skipped: {why}", name(network), name(leaf), name(state)),
         }
     }
     println!("\nthe daemon, idle, watched for {} s", IDLE.as_secs());

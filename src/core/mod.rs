@@ -484,6 +484,7 @@ impl Core {
         self.announce_host(&BTreeMap::new());
         self.start_endpoints(now);
         self.want_configured();
+        self.begin_requests(now);
         self.start_at = Some(now + START_WITHIN);
         self.moved = true;
         tracing::info!(

@@ -458,7 +458,7 @@ fn a_kill_at_any_step_of_add_and_del_loses_nothing_and_leaks_nothing() -> Result
         made += usize::from(exists);
         assert!(exists || !output.status.success(), "lost after {delay:?}: {output:?}");
         // Whoever got no answer asks again.
-        let said = host.exec(&add)?;
+        let said = host.run(&add)?;
         assert!(said.starts_with("web1 10.65."), "{said}");
         assert!(whole_or_nothing(host)?);
 
@@ -466,7 +466,7 @@ fn a_kill_at_any_step_of_add_and_del_loses_nothing_and_leaks_nothing() -> Result
         let exists = whole_or_nothing(host)?;
         assert!(!exists || !output.status.success(), "still there after {delay:?}: {output:?}");
         if exists {
-            host.exec("petiole endpoint del web1")?;
+            host.run("petiole endpoint del web1")?;
         }
         wait_until("nothing of it", PATIENCE, || no_trace(host, "web1"))?;
         let changes = before.changes(&Snapshot::of(&host)?);

@@ -86,7 +86,7 @@ fn agree(host: &Host, seed: u64) {
 
 #[test]
 fn kernel_journal_and_addresses_agree_after_anything() {
-    for seed in 0..116 {
+    for seed in 0..300 {
         let mut dice = Dice(seed);
         let mut host = Host::start(&file(false));
         for _ in 0..40 {

@@ -12,6 +12,7 @@ use super::{
     codec::{Message, Writer, address_of, attributes, attributes_after},
     engine::Engine,
     netfilter::{self, FIXED},
+    sysctl,
     uapi::{AF_INET, AF_INET6, NLA_F_NESTED},
 };
 use crate::model::KernelError;
@@ -50,13 +51,23 @@ struct Entry {
 
 /// The most addresses that are asked for one by one.
 const FILTERS: usize = 4;
+/// How many connections are sooner read than the whole table is walked once more for each end of an address.
+const FEW: u64 = 16 << 10;
+/// How many connections the network namespace has.
+const COUNT: &str = "net/netfilter/nf_conntrack_count";
 /// Which of an entry's [`Entry::ends`] is looked for.
 const ENDS: [usize; 4] = [0, 1, 2, 3];
 
 impl Engine {
-    /// Deletes the tracked connections from, to, or by way of these addresses.
-    pub(super) fn flush_connections(&mut self, addresses: &[IpAddr]) {
-        let outcome = self.netfilter().and_then(|channel| flush(channel, addresses));
+    /// Deletes the tracked connections from, to, or by way of the addresses that have been given back.
+    pub(super) fn flush_connections(&mut self) {
+        let addresses = &std::mem::take(&mut self.given_back);
+        // A walk over the table takes as long when it is empty.
+        let connections = sysctl::read(COUNT).ok().and_then(|count| count.parse().ok()).unwrap_or(u64::MAX);
+        if addresses.is_empty() || connections == 0 {
+            return;
+        }
+        let outcome = self.netfilter().and_then(|channel| flush(channel, addresses, connections));
         match outcome {
             Ok(count) => tracing::debug!(count, ?addresses, "connections forgotten"),
             Err(error) => {
@@ -66,12 +77,12 @@ impl Engine {
     }
 }
 
-/// Deletes the connections and says how many there were.
-fn flush(channel: &mut Channel, addresses: &[IpAddr]) -> Result<usize, KernelError> {
+/// Deletes the connections and says how many there were, of `all` that are tracked.
+fn flush(channel: &mut Channel, addresses: &[IpAddr], all: u64) -> Result<usize, KernelError> {
     let mut meant: Vec<Entry> = Vec::new();
     let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(IpAddr::is_ipv4);
     // A filter spares copying, not the walk over all connections: of many addresses none is asked for by itself.
-    let mut trusted = v4.len() <= FILTERS;
+    let mut trusted = v4.len() <= FILTERS && all > FEW * v4.len() as u64;
     for (address, end) in v4.iter().flat_map(|address| ENDS.map(|end| (*address, end))) {
         if trusted {
             read(channel, AF_INET, Some((address, end)), |entry| {

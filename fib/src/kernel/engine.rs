@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
@@ -24,7 +25,7 @@ use super::{
     sysctl,
 };
 use crate::{
-    model::{Command, Concern, Event, KernelError, Key, Ns, Object, Observed},
+    model::{Command, Concern, Event, KernelError, Key, Ns, Object, Observed, Op},
     owner::Owner,
 };
 
@@ -50,6 +51,8 @@ pub(super) struct Engine {
     wake: Arc<OwnedFd>,
     pub(super) events: Box<dyn Fn(Event) + Send>,
     dumps_due: Vec<(Instant, Ns, Concern)>,
+    /// Addresses whose connections are to be forgotten: when there is nothing more urgent, or somebody else gets one.
+    pub(super) given_back: Vec<IpAddr>,
 }
 
 impl Engine {
@@ -87,6 +90,7 @@ impl Engine {
             wake,
             events,
             dumps_due: Vec::new(),
+            given_back: Vec::new(),
         };
         engine.scan_links()?;
         engine.know_next_hops()?;
@@ -102,9 +106,13 @@ impl Engine {
             self.settle();
             loop {
                 match inbox.try_recv() {
-                    Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => return,
+                    Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
+                        self.flush_connections();
+                        return;
+                    }
                     Ok(command) => self.obey(command),
-                    Err(mpsc::TryRecvError::Empty) => break,
+                    Err(mpsc::TryRecvError::Empty) if self.given_back.is_empty() => break,
+                    Err(mpsc::TryRecvError::Empty) => self.flush_connections(),
                 }
                 self.watch();
                 self.settle();
@@ -120,6 +128,9 @@ impl Engine {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Apply { batch, ops } => {
+                if ops.iter().any(|op| self.goes_to_another(op)) {
+                    self.flush_connections();
+                }
                 let results = self.apply(ops);
                 self.tell(Event::Applied { batch, results });
             }
@@ -135,8 +146,17 @@ impl Engine {
             Command::Dump(ns, concern) => self.dump_or_later(ns, concern),
             Command::ReadSysctls(ns, names) => self.read_sysctls(ns, names),
             Command::Resolve(addresses) => self.resolver.track(addresses),
-            Command::FlushConnections(addresses) => self.flush_connections(&addresses),
+            Command::FlushConnections(addresses) => self.given_back.extend(addresses),
             Command::Stop => {}
+        }
+    }
+
+    /// Whether an operation leads an address that has been given back to its next owner.
+    fn goes_to_another(&self, op: &Op) -> bool {
+        match op {
+            Op::Create(Object::Route(key, _)) => self.given_back.contains(&key.prefix.addr()),
+            Op::Create(Object::Address(_, _, address)) => self.given_back.contains(&address.addr()),
+            _ => false,
         }
     }
 

@@ -101,9 +101,10 @@ impl Fib {
         let carrier_lost = old.carrier && !new.is_some_and(|n| n.carrier);
         let bridge = |link: &Link| link.port.as_ref().map(|port| port.bridge.clone());
         let left_bridge = before.port.is_some() && bridge(before) != bridge(after);
+        let addressed = if mac_changed { self.addressed_by_us(ns, name, after) } else { None };
         for slot in self.objects.hanging_on(&Support::Link(ns, name.clone())) {
             let vanishes = match self.objects.get(slot).map(|(key, _)| key) {
-                Some(Key::Neighbour(..)) => went_down || mac_changed,
+                Some(Key::Neighbour(..)) => went_down || (mac_changed && !self.is_later(slot, addressed)),
                 Some(Key::Address(_, _, address)) => went_down && matches!(address, IpNet::V6(_)),
                 Some(Key::Route(_)) => went_down,
                 Some(Key::NextHop(_)) => went_down || carrier_lost,
@@ -117,6 +118,19 @@ impl Fib {
         if went_down {
             self.learned_lost_out_of(ns, name, |_| true);
         }
+    }
+
+    /// The number of our own operation on its way that gives the link the Ethernet address it has now.
+    fn addressed_by_us(&self, ns: Ns, name: &IfName, now: &Link) -> Option<u64> {
+        let cell = self.objects.cell(self.objects.link(ns, name)?)?;
+        let gives = |held: &Held| held.link().is_some_and(|link| link.mac == now.mac);
+        cell.flights.iter().find(|f| f.outcome.as_ref().is_some_and(gives)).map(|f| f.number)
+    }
+
+    /// Whether an object is not there yet, and what makes it comes after this operation, which so cannot undo it.
+    fn is_later(&self, slot: u32, operation: Option<u64>) -> bool {
+        let Some((cell, number)) = self.objects.cell(slot).zip(operation) else { return false };
+        cell.actual.is_none() && cell.flights.iter().all(|f| f.number > number)
     }
 
     /// Forwarding entries bear no mark. Of those that were told of before their link was known, nobody can say whose they

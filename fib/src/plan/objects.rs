@@ -66,6 +66,8 @@ pub(super) enum Doing {
 /// An operation on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
+    /// Operations are done in the order of their numbers.
+    pub(super) number: u64,
     pub(super) doing: Doing,
     /// What the key holds once it has succeeded.
     pub(super) outcome: Option<Held>,
@@ -160,6 +162,8 @@ pub(super) struct Objects {
     /// Nexthop objects of ours in the kernel, by content.
     contents: HashMap<NextHop, BTreeSet<NextHopId>>,
     by_index: HashMap<(Ns, u32), u32>,
+    /// Operations handed out since the start.
+    launched: u64,
 }
 
 impl Objects {
@@ -339,7 +343,9 @@ impl Objects {
             self.hang(slot, &held.object);
         }
         if let Some(cell) = self.table.get_mut(slot) {
-            cell.flights.push_back(Flight { doing, outcome, tainted: false, void: false });
+            self.launched += 1;
+            let number = self.launched;
+            cell.flights.push_back(Flight { number, doing, outcome, tainted: false, void: false });
         }
     }
 

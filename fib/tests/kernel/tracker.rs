@@ -3,7 +3,7 @@
 use std::{cell::RefCell, time::Instant};
 
 use petiole_fib::{
-    model::{Command, Event, Link, LinkKind, Mac, Ns, Object, Route, RouteKey, RouteTarget},
+    model::{Command, Concern, Event, Link, LinkKind, Mac, Ns, Object, Route, RouteKey, RouteTarget},
     nexthops::{Hop, NextHops},
     owner::Owner,
     plan::{Fib, Scope},
@@ -16,11 +16,13 @@ pub(crate) struct Driver<'a> {
     lab: &'a Lab,
     pub(crate) fib: RefCell<Fib>,
     batch: RefCell<u64>,
+    /// Dumps of the host's namespace that were asked for.
+    dumps: RefCell<Vec<Concern>>,
 }
 
 impl Driver<'_> {
     pub(crate) fn new(lab: &Lab) -> Driver<'_> {
-        Driver { lab, fib: RefCell::new(Fib::new(Owner::default())), batch: RefCell::new(0) }
+        Driver { lab, fib: RefCell::new(Fib::new(Owner::default())), batch: RefCell::new(0), dumps: RefCell::default() }
     }
 
     pub(crate) fn until(&self, reached: impl Fn(&Fib) -> bool) {
@@ -30,6 +32,9 @@ impl Driver<'_> {
             loop {
                 let ops = fib.plan(4096, now);
                 for request in fib.take_requests() {
+                    if let Command::Dump(Ns::HOST, concern) = &request {
+                        self.dumps.borrow_mut().push(*concern);
+                    }
                     self.lab.send(request);
                 }
                 if ops.is_empty() {
@@ -96,6 +101,25 @@ fn want_endpoint(fib: &mut Fib, web: Ns) {
     ] {
         fib.want(object);
     }
+}
+
+/// A dump of the host takes the longer the more containers there are.
+#[test]
+fn an_endpoint_comes_up_without_a_question_about_the_whole_host() {
+    lab(|lab| {
+        let web = lab.namespace(1, "web");
+        let driver = Driver::new(lab);
+        driver.settle();
+        driver.dumps.borrow_mut().clear();
+        {
+            let mut fib = driver.fib.borrow_mut();
+            fib.watch_ns(web);
+            want_endpoint(&mut fib, web);
+        }
+        driver.settle();
+        assert_eq!(shown("route show proto 112").len(), 1);
+        assert_eq!(*driver.dumps.borrow(), []);
+    });
 }
 
 #[test]

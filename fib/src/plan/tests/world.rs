@@ -166,10 +166,6 @@ impl World {
     /// One word of the kernel's is read; whether there was one.
     pub(super) fn hear(&mut self) -> bool {
         let Some(event) = self.kernel.event() else { return false };
-        if std::env::var("DBG").is_ok() {
-            let t = format!("{event:?}");
-            eprintln!("   <- {}", &t[..t.len().min(300)]);
-        }
         let notices = self.fib.observe(event, self.now);
         self.notices.extend(notices);
         true

@@ -414,7 +414,7 @@ impl Core {
 
     /// Hands writes to the journal, and with them what addresses came free or were taken.
     ///
-    /// What could not be removed before is removed with the next commit that succeeds: a restart would bring it back.
+    /// What could not be removed before is removed with the next commit: a restart would bring it back.
     pub(super) fn commit(&mut self, mut writes: Vec<Write>, about: Option<ScopedName>) -> u64 {
         writes.extend(self.endpoints.ipam.take_changes().into_iter().map(Write::from));
         let requests = &mut self.endpoints.requests;
@@ -428,6 +428,14 @@ impl Core {
         let seq = requests.last_commit;
         self.effects.push_back(Effect::Persist { seq, writes });
         seq
+    }
+
+    /// The journal may be able to be written again.
+    pub(in crate::core) fn retry_undeleted(&mut self) {
+        let requests = &self.endpoints.requests;
+        if !requests.undeleted.is_empty() && requests.commits.is_empty() {
+            self.commit(Vec::new(), None);
+        }
     }
 
     /// Addresses that came free with nobody waiting for the record.

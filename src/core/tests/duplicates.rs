@@ -56,6 +56,27 @@ fn a_container_is_announced_to_the_leaf_and_withdrawn_before_its_objects_go() {
 }
 
 #[test]
+fn a_network_that_goes_is_torn_down_when_the_leaf_knows_that_its_containers_went() {
+    let endpoint = "[[endpoint]]\nname = \"web1\"\nnetwork = \"vx\"\nnetns = \"/run/netns/a\"\n";
+    let mut host = joined();
+    host.reload(&config(&format!("{BARE}{NEIGHBOR}{}{endpoint}", networks::BRIDGED))).unwrap();
+    assert!(host.leaf().has("10.1.2.1/32"));
+    let whole = host.text();
+    host.core.reconfigure(config(&format!("{BARE}{NEIGHBOR}")), host.now).unwrap();
+    while host.leaf().has("10.1.2.1/32") {
+        let now = host.text();
+        for line in
+            whole.lines().filter(|line| ["pb-vx", "px-5001", "pt-web1"].iter().any(|l| line.contains(l)))
+        {
+            assert!(now.contains(line), "{line}");
+        }
+        assert!(host.step());
+    }
+    host.settle();
+    assert_eq!(host.text(), joined().text());
+}
+
+#[test]
 fn an_address_that_another_host_announces_is_not_handed_out() {
     let mut host = joined();
     host.hear(A, THEIRS);

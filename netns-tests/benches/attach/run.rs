@@ -55,7 +55,7 @@ fn stage(args: &Args, leaf: LeafKind, state: State, network: Network) -> Result<
     let trial = Trial { scene: &scene, network: &name(network) };
     let mut there = 0;
     let mut idle = Vec::new();
-    for existing in args.existing() {
+    for existing in args.existing().into_iter().map(|n| n.min(network.room() - spare)) {
         for n in there..existing {
             let n = spare + n;
             scene.daemon.add(&format!("e{n}"), trial.network, &format!("n{n}"))?;

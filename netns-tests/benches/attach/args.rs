@@ -103,7 +103,7 @@ fn or<'a, T>(chosen: &'a [T], default: &'a T) -> &'a [T] {
 }
 
 /// The name of a variant, as it is typed.
-pub(crate) fn name(value: impl ValueEnum) -> String {
+pub(crate) fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
 }
 

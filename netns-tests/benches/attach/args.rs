@@ -103,6 +103,16 @@ fn or<'a, T>(chosen: &'a [T], default: &'a T) -> &'a [T] {
 }
 
 /// The name of a variant, as it is typed.
-pub(crate) fn name(value: impl ValueEnum) -> String {
+pub(crate) fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+}
+
+impl Network {
+    /// How many containers it can have: the kernel's bridge has 1,023 ports, and one is the VXLAN device.
+    pub(crate) fn room(self) -> usize {
+        match self {
+            Self::Routed | Self::Dual => 65_000,
+            Self::Vxlan => 1022,
+        }
+    }
 }

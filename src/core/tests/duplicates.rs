@@ -113,7 +113,7 @@ fn our_own_announcement_that_comes_back_is_no_alarm_and_its_address_is_ours_to_g
     let mut host = joined();
     host.add(&request("a", "public")).unwrap();
     host.hear(A, OURS);
-    host.pass(3);
+    host.pass(6);
     assert_eq!(host.alarms(), 0);
     // What an earlier run announced, and the fabric still has.
     host.hear("192.168.1.2/32", OURS);
@@ -125,7 +125,7 @@ fn an_address_of_ours_that_another_host_announces_is_an_alarm_until_it_does_not(
     let mut host = joined();
     host.add(&request("a", "public")).unwrap();
     host.hear(A, THEIRS);
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.alarms(), 1);
     let error = host.row("a").error.unwrap();
     assert!(error.contains("another host") && error.contains("192.168.1.1"), "{error}");
@@ -136,7 +136,7 @@ fn an_address_of_ours_that_another_host_announces_is_an_alarm_until_it_does_not(
 
     host.leaf().withdraw(A);
     host.settle();
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.alarms(), 0);
     assert_eq!(host.row("a").error, None);
 }
@@ -146,13 +146,13 @@ fn an_alarm_goes_with_its_container_and_with_its_address() {
     let mut host = joined();
     host.add(&request("a", "public")).unwrap();
     host.hear(A, THEIRS);
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.alarms(), 1);
     // The same name, but another address, before anybody has looked.
     host.remove("a").unwrap();
     let row = host.add(&request("a", "public")).unwrap();
     assert_ne!(row.addresses[0].to_string(), "192.168.1.1");
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.alarms(), 0, "{:?}", host.core.duplicates.alarms);
 }
 
@@ -171,7 +171,7 @@ fn a_container_that_waited_for_an_address_has_it_when_the_other_host_gives_it_up
     assert!(row.addresses.is_empty() && row.error.is_some(), "{row:?}");
     host.leaf().withdraw(A);
     host.settle();
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.state("web1"), "attached");
     assert!(host.leaf().has(A));
 }

@@ -183,7 +183,7 @@ impl Daemon {
         // A kernel that does not tell has one boot for us.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         core.restore(stored, boot.trim().to_owned());
-        core.block(blocked(&core), Instant::now());
+        core.block(blocked(&core));
         Ok(Self {
             path,
             core,
@@ -499,7 +499,7 @@ impl Daemon {
                 }
             }
             let word = self.core.reconfigure(config, now)?;
-            self.core.block(blocked(&self.core), now);
+            self.core.block(blocked(&self.core));
             Ok(word)
         });
         notify(&[NotifyState::Ready]);

@@ -127,7 +127,10 @@ impl Core {
             }
         }
         let all = &self.endpoints.all;
-        self.duplicates.alarms.retain(|(name, _)| all.contains_key(name));
+        self.duplicates.alarms.retain(|(name, address)| {
+            let assigned = all.get(name).and_then(|e| e.assigned.as_ref().ok());
+            assigned.is_some_and(|a| a.contains(*address))
+        });
         true
     }
 }

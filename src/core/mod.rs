@@ -323,6 +323,9 @@ impl Core {
             self.check_attaching();
             self.settle_uplinks();
             self.finish_detaching(now);
+        } else if self.peers_were_told() {
+            // What was transmitted moved nothing in the kernel.
+            self.finish_detaching(now);
         }
         let waiting = self.start_at.is_some_and(|at| now < at && !self.uplinks_addressed());
         if (self.start_at.is_some() && !waiting)

@@ -138,7 +138,7 @@ impl Core {
             let (state, error) = state(settled, &key);
             rows::FibObject {
                 kind: kind(&key).into(),
-                endpoint: self.endpoints.of_ns(key.ns()).map(ToString::to_string),
+                endpoint: self.endpoints.inside(key.ns(), &key).map(ToString::to_string),
                 key: key_text(&key),
                 value: value(object),
                 state,
@@ -208,8 +208,10 @@ impl Core {
             let (key, text) = a.problems.iter().next()?;
             Some(format!("{}: {text}", self::key(key)))
         });
+        let blocked = self.blocked(&e.spec.id).filter(|_| matches!(e.state, State::Waiting));
         let state = match (&e.state, &e.assigned, &problem) {
             (State::Attached(_), ..) => "attached",
+            _ if blocked.is_some() => "failed",
             (_, Err(_), _) | (State::Attaching(_), _, Some(_)) => "failed",
             (State::Attaching(_), ..) => "attaching",
             (State::Waiting, ..) => "waiting",
@@ -233,7 +235,7 @@ impl Core {
             publish: e.spec.publish.iter().map(ToString::to_string).collect(),
             state: state.into(),
             advertised: self.is_advertised(e),
-            error: e.assigned.clone().err().or(problem).or(duplicate),
+            error: e.assigned.clone().err().or(problem).or(blocked.cloned()).or(duplicate),
         }
     }
 

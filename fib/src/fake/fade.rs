@@ -8,12 +8,14 @@ use super::{By, FakeKernel, FakeLink};
 use crate::model::{IfName, Key, Mac, NextHop, NextHopId, Ns, Object, Route, RouteTarget};
 
 /// The sysctls of a link that this kernel has, with their values on a new link.
-const LINK_SYSCTLS: [(&str, &str, &str); 8] = [
+const LINK_SYSCTLS: [(&str, &str, &str); 10] = [
     ("net/ipv4/conf/", "/rp_filter", "2"),
     ("net/ipv4/conf/", "/forwarding", "0"),
     ("net/ipv4/conf/", "/proxy_arp", "0"),
+    ("net/ipv4/conf/", "/arp_ignore", "0"),
     ("net/ipv4/conf/", "/ignore_routes_with_linkdown", "0"),
     ("net/ipv6/conf/", "/accept_ra", "1"),
+    ("net/ipv6/conf/", "/disable_ipv6", "0"),
     ("net/ipv6/conf/", "/ignore_routes_with_linkdown", "0"),
     ("net/ipv6/conf/", "/keep_addr_on_down", "0"),
     ("net/ipv6/conf/", "/forwarding", "0"),

@@ -14,7 +14,7 @@ use crate::core::{
 impl Core {
     /// Attaches a container if it is waiting for nothing but that.
     pub(super) fn try_attach(&mut self, name: &ScopedName) {
-        if self.endpoints.detaching.contains_key(name) {
+        if self.endpoints.detaching.contains_key(name) || self.endpoints.blocked.contains_key(name) {
             return;
         }
         let Some(endpoint) = self.endpoints.all.get(name) else { return };
@@ -25,8 +25,8 @@ impl Core {
             return;
         }
         let Some(network) = self.config.network(&spec.network) else { return };
-        self.endpoints.last_ns += 1;
-        let ns = Ns(self.endpoints.last_ns);
+        let (identity, path) = (*identity, spec.netns.clone());
+        let (ns, new) = self.endpoints.entered.enter(identity, name);
         let wiring = Wiring {
             ns,
             endpoint: name.clone(),
@@ -38,9 +38,13 @@ impl Core {
             mtu: self.network_mtu(network),
             publish: spec.publish.clone(),
         };
-        let (identity, path) = (*identity, spec.netns.clone());
-        self.effects.push_back(Effect::Kernel(Command::Namespace { ns, path }));
-        self.fib.watch_ns(ns);
+        if new {
+            self.effects.push_back(Effect::Kernel(Command::Namespace { ns, path }));
+            self.fib.watch_ns(ns);
+        } else {
+            // Nobody tells us what happened in there since another container was attached.
+            self.fib.audit_ns(ns);
+        }
         let mut keys = Vec::new();
         for object in objects::container(&wiring) {
             let key = object.key();
@@ -50,7 +54,6 @@ impl Core {
             }
             self.fib.want(object);
         }
-        self.endpoints.by_ns.insert(ns, name.clone());
         self.endpoints.by_address.extend(wiring.routed().map(|a| (a, name.clone())));
         self.endpoints.attaching.insert(name.clone());
         if let Some(endpoint) = self.endpoints.all.get_mut(name) {

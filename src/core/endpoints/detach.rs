@@ -2,12 +2,13 @@
 //! of it any more.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use petiole_config::model::ScopedName;
-use petiole_fib::model::{Command, Key};
+use petiole_fib::model::{Command, Key, Ns};
 
 use super::{Core, State};
 use crate::core::{Effect, objects::Wiring};
@@ -65,6 +66,7 @@ impl Core {
         let detaching = Detaching { path, network, wiring, alive, step };
         self.endpoints.detaching.insert(name.clone(), detaching);
         // Not finished here, even if nothing of it stands yet: whoever detaches it may be about to forget it.
+        self.endpoints.withdrawing = true;
         self.moved = true;
     }
 
@@ -80,6 +82,11 @@ impl Core {
         }
     }
 
+    /// Whether somebody waited only for the peers to be told, and they have been.
+    pub(in crate::core) fn peers_were_told(&self) -> bool {
+        self.endpoints.withdrawing && self.speaker.flushed()
+    }
+
     /// Takes the attachments that are on their way out one step further: when the peers have been sent the
     /// withdrawal, the objects go; when they are gone, so is the attachment.
     pub(in crate::core) fn finish_detaching(&mut self, now: Instant) {
@@ -87,7 +94,15 @@ impl Core {
             return;
         }
         let told = self.speaker.flushed();
+        self.endpoints.withdrawing &= !told;
         let mut gone = Vec::new();
+        // A namespace may outlive the path by which one of its containers was found.
+        let is_dead = |ns: Ns| {
+            let mut users = self.endpoints.entered.users(ns);
+            users.all(|name| self.endpoints.detaching.get(name).is_some_and(|d| !d.alive))
+        };
+        let dead: BTreeSet<Ns> =
+            self.endpoints.detaching.values().map(|d| d.wiring.ns).filter(|ns| is_dead(*ns)).collect();
         for (name, d) in &mut self.endpoints.detaching {
             if matches!(d.step, Step::Withdrawing(deadline) if told || deadline <= now) {
                 let keys = Self::keys(&d.wiring);
@@ -98,7 +113,7 @@ impl Core {
                 d.step = Step::Removing(keys.into_iter().filter(|k| !matches!(k, Key::Sysctl(..))).collect());
             }
             if let Step::Removing(keys) = &mut d.step {
-                if !d.alive {
+                if dead.contains(&d.wiring.ns) {
                     self.fib.forget_ns(d.wiring.ns);
                 }
                 while keys.last().is_some_and(|key| self.fib.settled(key)) {
@@ -113,9 +128,10 @@ impl Core {
             let Some(Detaching { network, wiring, .. }) = self.endpoints.detaching.remove(&name) else {
                 continue;
             };
-            self.fib.forget_ns(wiring.ns);
-            self.effects.push_back(Effect::Kernel(Command::Forget(wiring.ns)));
-            self.endpoints.by_ns.remove(&wiring.ns);
+            if self.endpoints.entered.leave(wiring.ns, &name) {
+                self.fib.forget_ns(wiring.ns);
+                self.effects.push_back(Effect::Kernel(Command::Forget(wiring.ns)));
+            }
             for address in wiring.addresses.iter() {
                 if self.endpoints.by_address.get(&address) == Some(&name) {
                     self.endpoints.by_address.remove(&address);

@@ -6,6 +6,7 @@
 
 mod attach;
 mod detach;
+mod entered;
 mod reconfigure;
 mod requests;
 
@@ -30,7 +31,9 @@ use super::{
     objects::{self, Wiring},
 };
 
+use crate::io::journal::Write;
 use detach::Detaching;
+use entered::Entered;
 use requests::Requests;
 pub(crate) use requests::Ticket;
 
@@ -48,13 +51,15 @@ pub(super) struct Endpoints {
     pub(super) ipam: Ipam,
     pub(super) requests: Requests,
     by_outer: HashMap<IfName, ScopedName>,
-    by_ns: HashMap<Ns, ScopedName>,
+    entered: Entered,
     by_path: HashMap<PathBuf, BTreeSet<ScopedName>>,
     /// Addresses that the host routes to a container.
     by_address: HashMap<IpAddr, ScopedName>,
     /// Which namespace is at a path now; absent: not looked yet.
     namespaces: HashMap<PathBuf, Option<NamespaceId>>,
     detaching: BTreeMap<ScopedName, Detaching>,
+    /// Some of these may wait for the peers to be told.
+    withdrawing: bool,
     /// Those in the state of that name.
     attaching: BTreeSet<ScopedName>,
     /// Those that wait for an address.
@@ -65,7 +70,6 @@ pub(super) struct Endpoints {
     blocked: BTreeMap<ScopedName, String>,
     /// Paths that the watcher has not looked at yet.
     unseen: BTreeSet<PathBuf>,
-    last_ns: u32,
     /// What earlier runs left: the address behind a host-side link, the endpoint that a link's mark names.
     routes_found: HashMap<IfName, Assigned>,
     links_found: HashMap<ScopedName, IfName>,
@@ -193,8 +197,8 @@ impl Endpoints {
             Key::Link(Ns::HOST, link) | Key::Address(Ns::HOST, link, _) => self.by_outer.get(link),
             Key::Neighbour(Ns::HOST, _, address) => self.by_address.get(address),
             Key::Fdb(fdb) => self.by_outer.get(&fdb.link),
-            Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => self.by_ns.get(ns),
-            Key::Route(route) if route.ns != Ns::HOST => self.by_ns.get(&route.ns),
+            Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => self.inside(*ns, key),
+            Key::Route(route) if route.ns != Ns::HOST => self.inside(route.ns, key),
             Key::Route(route) => self.by_address.get(&route.prefix.addr()),
             Key::Sysctl(..)
             | Key::NextHop(_)
@@ -205,9 +209,19 @@ impl Endpoints {
         }
     }
 
-    /// The name of the container behind a namespace.
-    pub(super) fn of_ns(&self, ns: Ns) -> Option<&ScopedName> {
-        self.by_ns.get(&ns)
+    /// The container that an object in a namespace belongs to.
+    pub(super) fn inside(&self, ns: Ns, key: &Key) -> Option<&ScopedName> {
+        let mut users = self.entered.users(ns);
+        let first = users.next()?;
+        let has = |name: &&ScopedName| {
+            let attachment = self.all.get(*name).and_then(Endpoint::attachment);
+            attachment.is_some_and(|a| a.keys.contains(key))
+        };
+        // Mostly it is the only one.
+        match users.next() {
+            None => Some(first),
+            Some(_) => self.entered.users(ns).find(has),
+        }
     }
 
     /// Containers with published ports.
@@ -294,7 +308,6 @@ impl Core {
         }
         let spec = &endpoint.spec;
         let Some(network) = self.config.network(&spec.network) else { return };
-        let blocked = self.endpoints.blocked.get(name).cloned();
         let want = Want {
             endpoint: name,
             network,
@@ -305,10 +318,7 @@ impl Core {
         };
         let fabric = Fabric::new(&self.speaker, &self.origination, &self.config);
         let elsewhere = |address: IpAddr| fabric.is_elsewhere(network, address);
-        let assigned = match blocked {
-            Some(why) => Err(why),
-            None => self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string()),
-        };
+        let assigned = self.endpoints.ipam.assign(&want, &elsewhere, unix).map_err(|e| e.to_string());
         if assigned.is_ok() {
             self.endpoints.unassigned.remove(name);
         } else {
@@ -322,6 +332,13 @@ impl Core {
             tracing::error!(endpoint = %name, "{error}");
         }
         endpoint.assigned = assigned;
+        // Of a new one the record is still to be written; an older one's has other addresses.
+        if endpoint.assigned.is_ok()
+            && endpoint.requested().is_some_and(|r| r.durable)
+            && let Some(record) = self.record(name)
+        {
+            self.commit(vec![Write::PutEndpoint(Box::new(record))], None);
+        }
     }
 
     /// Ports of the host that containers are to have which do not stand yet: those of the file, and those of the
@@ -329,10 +346,12 @@ impl Core {
     pub(crate) fn unattached_ports(&self) -> Vec<(ScopedName, WantedPort)> {
         let of_file = self.config.endpoints.iter().map(|e| (e.id.clone(), e.publish.clone()));
         let of_journal = self.endpoints.requests.stored_ports();
+        let at_run_time = self.endpoints.publishers().filter(|e| e.requested().is_some());
         let stands =
             |name: &ScopedName| self.endpoints.all.get(name).is_some_and(|e| e.attachment().is_some());
         of_file
             .chain(of_journal)
+            .chain(at_run_time.map(|e| (e.spec.id.clone(), e.spec.publish.clone())))
             .filter(|(name, _)| !stands(name))
             .flat_map(|(name, publish)| {
                 let wanted =
@@ -344,9 +363,20 @@ impl Core {
 
     /// These containers must not be attached, because a process of the host has a port that they publish: it would get
     /// no connection any more. Others may.
-    pub(crate) fn block(&mut self, blocked: BTreeMap<ScopedName, String>, now: Instant) {
-        self.endpoints.blocked = blocked;
-        self.retry_unassigned(now);
+    pub(crate) fn block(&mut self, blocked: BTreeMap<ScopedName, String>) {
+        for (name, why) in &blocked {
+            if self.endpoints.blocked.get(name) != Some(why) {
+                tracing::error!(endpoint = %name, "not attached: {why}");
+            }
+        }
+        for name in std::mem::replace(&mut self.endpoints.blocked, blocked).into_keys() {
+            self.try_attach(&name);
+        }
+    }
+
+    /// Why a container must not be attached now, if so.
+    pub(super) fn blocked(&self, name: &ScopedName) -> Option<&String> {
+        self.endpoints.blocked.get(name)
     }
 
     /// Takes addresses back. What is on its way to their former owner must not reach the next one.
@@ -402,8 +432,9 @@ impl Core {
 
     /// The kernel thread could not enter a namespace; the watcher will say what is at the path now.
     pub(super) fn namespace_lost(&mut self, ns: Ns, why: &str) {
-        if let Some(name) = self.endpoints.by_ns.get(&ns) {
+        for name in self.endpoints.entered.users(ns) {
             tracing::debug!(endpoint = %name, "namespace lost: {why}");
         }
+        self.endpoints.entered.lost(ns);
     }
 }

@@ -136,11 +136,6 @@ impl Core {
             durable: true,
             fresh: false,
         };
-        if self.endpoints.blocked.contains_key(&name) {
-            self.insert(spec, Origin::Request(Box::new(requested)));
-            self.assign(&name, now);
-            return;
-        }
         let adopted = self.endpoints.ipam.adopt(&name, &spec.network, record.assigned);
         self.insert(spec, Origin::Request(Box::new(requested)));
         match adopted {
@@ -230,7 +225,7 @@ impl Core {
         Ok(name)
     }
 
-    fn record(&self, name: &ScopedName) -> Option<Record> {
+    pub(super) fn record(&self, name: &ScopedName) -> Option<Record> {
         let endpoint = self.endpoints.all.get(name)?;
         let requested = endpoint.requested()?;
         Some(Record {
@@ -395,7 +390,7 @@ impl Core {
     /// Hands writes to the journal, and with them what addresses came free or were taken.
     ///
     /// What could not be removed before is removed with the next commit that succeeds: a restart would bring it back.
-    fn commit(&mut self, mut writes: Vec<Write>, about: Option<ScopedName>) -> u64 {
+    pub(super) fn commit(&mut self, mut writes: Vec<Write>, about: Option<ScopedName>) -> u64 {
         writes.extend(self.endpoints.ipam.take_changes().into_iter().map(Write::from));
         let requests = &mut self.endpoints.requests;
         writes.splice(0..0, requests.undeleted.iter().cloned().map(Write::RemoveEndpoint));

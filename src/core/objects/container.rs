@@ -191,15 +191,13 @@ fn bridged(w: &Wiring, bridge: &IfName, (length4, length6): (u8, u8), objects: &
 /// number leads, `eth0` before `eth1`.
 fn metric(inner: &IfName) -> u32 {
     let number = inner.as_str().strip_prefix("eth").and_then(|n| n.parse::<u16>().ok());
-    match number {
-        Some(number) => METRIC_LOCAL + u32::from(number),
-        // After all of those, by FNV-1a: the same after every restart.
-        None => {
-            let hash = inner.as_str().bytes();
-            let hash = hash.fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
-            METRIC_LOCAL + 0x0001_0000 + (hash >> 8)
-        }
+    if let Some(number) = number {
+        return METRIC_LOCAL + u32::from(number);
     }
+    // After all of those, by FNV-1a: the same after every restart.
+    let bytes = inner.as_str().bytes();
+    let hash = bytes.fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    METRIC_LOCAL + 0x0001_0000 + (hash >> 8)
 }
 
 /// A container's addresses, each with its family's gateway.

@@ -4,9 +4,13 @@
 //! A [`Host`] can be killed after any step and started again on what is left.
 
 mod containers;
+mod duplicates;
 mod leaf;
 mod namespaces;
+mod netfilter;
+mod networks;
 mod requests;
+mod restarts;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -160,7 +164,7 @@ struct Host {
     /// Operations after which the power fails, and whether it has.
     operations_left: Option<usize>,
     dead: bool,
-    /// The daemon has nothing left to do before it ends.
+    /// Addresses of which the kernel was told to forget all connections.
     flushed: Vec<IpAddr>,
 }
 
@@ -169,30 +173,37 @@ impl Host {
     fn start(config: &HostConfig) -> Self {
         let now = Instant::now();
         let boot = "one boot".to_owned();
-        Self::on(machine(), BTreeMap::new(), Stored::default(), config, boot, (now, now))
+        let mut host = Self::on(machine(), BTreeMap::new(), Stored::default(), config, boot, (now, now));
+        host.settle();
+        host
     }
 
     /// The daemon was killed, and another one is started on what it left.
     fn again(self, config: &HostConfig) -> Self {
+        self.again_but(config, |_| {})
+    }
+
+    /// The same, with something done to the new core before it starts.
+    fn again_but(self, config: &HostConfig, prepare: impl FnOnce(&mut Core)) -> Self {
         let Self { mut kernel, present, stored, boot, born, now, .. } = self;
         kernel.forget_faults();
         while kernel.event().is_some() {}
-        Self::on(kernel, present, stored, config, boot, (born, now))
+        let mut host = Self::on(kernel, present, stored, config, boot, (born, now));
+        prepare(&mut host.core);
+        host.settle();
+        host
     }
 
     /// The machine was started anew: nothing is left but the disk.
     fn rebooted(self, config: &HostConfig) -> Self {
-        Self::on(
-            machine(),
-            BTreeMap::new(),
-            self.stored,
-            config,
-            "another boot".into(),
-            (self.born, self.now),
-        )
+        let times = (self.born, self.now);
+        let boot = "another boot".to_owned();
+        let mut host = Self::on(machine(), BTreeMap::new(), self.stored, config, boot, times);
+        host.settle();
+        host
     }
 
-    /// A daemon started on a host as it is.
+    /// A daemon on a host as it is; it has done nothing yet.
     fn on(
         kernel: FakeKernel,
         present: BTreeMap<PathBuf, NamespaceId>,
@@ -204,7 +215,7 @@ impl Host {
         let unix = EPOCH + (now - born).as_secs();
         let mut core = Core::new(config.clone(), "host1".into(), 1, now, unix);
         core.restore(stored.contents(), boot.clone());
-        let mut host = Self {
+        Self {
             core,
             kernel,
             born,
@@ -222,9 +233,7 @@ impl Host {
             operations_left: None,
             dead: false,
             flushed: Vec::new(),
-        };
-        host.settle();
-        host
+        }
     }
 
     /// One effect or one event; `false` when there is neither, or the power has failed.
@@ -249,6 +258,11 @@ impl Host {
             return true;
         }
         matches!(self.disk, Disk::Slow | Disk::Full) && self.write()
+    }
+
+    /// So many steps; whether there were so many to do.
+    fn steps(&mut self, count: usize) -> bool {
+        (0..count).all(|_| self.step())
     }
 
     fn carry_out(&mut self, effect: Effect) {

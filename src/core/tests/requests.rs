@@ -122,12 +122,21 @@ fn two_containers_of_one_namespace_have_their_own_interfaces() {
         interface: Some("eth1".into()),
         ..request("b", "public")
     };
-    host.add(&second).unwrap();
+    let ticket = host.ask(&second);
+    while host.step() {
+        assert_eq!(host.state("a"), "attached", "nobody lays hands on the first one");
+    }
+    host.added(ticket).unwrap().unwrap();
     let two = host.whole();
     assert_eq!(two.attached, ["a", "b"]);
+    let operations = host.kernel.operations();
     let mut host = host.again(&config(BARE));
     assert_eq!(host.whole(), two, "after a restart");
-    host.remove("b").unwrap();
+    assert_eq!(host.kernel.operations(), operations, "which did nothing");
+    host.ask_to_remove("b");
+    while host.step() {
+        assert_eq!(host.state("a"), "attached");
+    }
     assert_eq!(host.whole(), one);
     assert!(host.originated(A), "the other one is not touched");
 }
@@ -235,9 +244,9 @@ fn added_removed_and_added_again_before_the_kernel_has_answered() {
             let mut host = bare();
             host.disk = disk;
             let first = host.ask(&request("a", "public"));
-            (0..steps).for_each(|_| drop(host.step()));
+            host.steps(steps);
             let removal = host.ask_to_remove("a");
-            (0..steps).for_each(|_| drop(host.step()));
+            host.steps(steps);
             let second = host.ask(&request("a", "public"));
             host.settle();
             assert!(host.added(first).is_some(), "{steps}");
@@ -358,7 +367,7 @@ fn a_container_whose_namespace_goes_is_reaped_whenever_that_happens() {
             host.appear("b");
             host.disk = disk;
             let ticket = host.ask(&request("b", "public"));
-            let finished = !(0..steps).all(|_| host.step());
+            let finished = !host.steps(steps);
             host.vanish("b");
             host.settle();
             assert!(host.added(ticket).is_some(), "{steps}");

@@ -20,7 +20,8 @@ const QUESTIONS: &[&str] = &[
     "nft list ruleset",
 ];
 
-/// Words with a value that changes by itself: what is left of a lifetime, bridge timers that tick.
+/// Words with a value that changes by itself: what is left of a lifetime, bridge timers that tick, the operational state,
+/// which follows the flags (those are compared) in a second or so.
 const RESTLESS: &[&str] = &[
     "hello_timer",
     "tcn_timer",
@@ -30,6 +31,7 @@ const RESTLESS: &[&str] = &[
     "hold_timer",
     "message_age_timer",
     "forward_delay_timer",
+    "state",
 ];
 
 /// A dump of the kernel's network state, question by question, line by line, sorted.

@@ -423,18 +423,6 @@ fn interrupted(host: Node<'_>, command: &str, delay: Duration) -> Result<Output,
     Ok(output)
 }
 
-/// Runs the command as soon as a daemon that has just been started is ready for it.
-fn once_started(host: Node<'_>, command: &str) -> Result<String, LabError> {
-    wait_until("the end of the start", PATIENCE, || {
-        let output = host.output(command).map_err(|e| e.to_string())?;
-        holds(!output.stderr.contains("still starting"), &output.stderr)?;
-        Ok::<_, String>(output)
-    })
-    .and_then(|output| {
-        if output.status.success() { Ok(output.stdout) } else { Err(LabError::Missing(output.stderr)) }
-    })
-}
-
 /// Waits until the endpoint is either there, whole, or not at all; which, is returned.
 fn whole_or_nothing(host: Node<'_>) -> Result<bool, LabError> {
     wait_until("the endpoint whole, or not at all", PATIENCE, || {
@@ -470,7 +458,7 @@ fn a_kill_at_any_step_of_add_and_del_loses_nothing_and_leaks_nothing() -> Result
         made += usize::from(exists);
         assert!(exists || !output.status.success(), "lost after {delay:?}: {output:?}");
         // Whoever got no answer asks again.
-        let said = once_started(host, &add)?;
+        let said = host.run(&add)?;
         assert!(said.starts_with("web1 10.65."), "{said}");
         assert!(whole_or_nothing(host)?);
 
@@ -478,7 +466,7 @@ fn a_kill_at_any_step_of_add_and_del_loses_nothing_and_leaks_nothing() -> Result
         let exists = whole_or_nothing(host)?;
         assert!(!exists || !output.status.success(), "still there after {delay:?}: {output:?}");
         if exists {
-            once_started(host, "petiole endpoint del web1")?;
+            host.run("petiole endpoint del web1")?;
         }
         wait_until("nothing of it", PATIENCE, || no_trace(host, "web1"))?;
         let changes = before.changes(&Snapshot::of(&host)?);

@@ -253,17 +253,8 @@ fn operations_of_reload(host: Node<'_>, networks: &str) -> Result<u64, LabError>
     let before = done()?;
     host.petiole().write_config(&format!("{}{networks}", lone::BASE))?;
     host.petiole().reload()?;
-    settled(host)?;
+    lone::settled(host)?;
     Ok(done()? - before)
-}
-
-/// Waits until nothing is left to do in the kernel.
-fn settled(host: Node<'_>) -> Result<(), LabError> {
-    wait_until("nothing left to do", PATIENCE, || {
-        let pending =
-            host.petiole().metric(lone::metrics(), "petiole_fib_pending").map_err(|e| e.to_string())?;
-        holds(pending == 0, format!("{pending} are pending"))
-    })
 }
 
 #[test]
@@ -285,7 +276,7 @@ fn one_more_vtep_on_a_hundred_networks_is_a_hundred_operations() -> Result<(), L
         let count = floods("203.0.113.11").map_err(|e| e.to_string())?;
         holds(count == 100, format!("{count} flood entries"))
     })?;
-    settled(host)?;
+    lone::settled(host)?;
     let nothing = operations_of_reload(host, &hundred(&["203.0.113.10", "203.0.113.11"]))?;
     assert_eq!(nothing, 0, "operations of a reload without a change");
 

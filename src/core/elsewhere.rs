@@ -22,16 +22,20 @@ use petiole_config::{
     model::{Advertise, Network, ScopedName},
 };
 
-use super::{Core, endpoints::State, sessions};
+use super::{
+    Core,
+    endpoints::{Endpoint, State},
+    sessions,
+};
 
 /// Second part of the large community `ASN:HOST:ROUTER-ID` that names the host which originated a route: ASCII `host`.
 pub(crate) const HOST: u32 = 0x686f_7374;
 
-/// How often a part of the containers is looked at.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often a part of the containers is looked at. An idle daemon is woken by little else.
+const EVERY: Duration = Duration::from_secs(5);
 
 /// Containers looked at in one go.
-const AT_ONCE: usize = 500;
+const AT_ONCE: usize = 2500;
 
 /// The alarms, and how far the round has come.
 #[derive(Debug, Default)]
@@ -102,18 +106,19 @@ impl Core {
             Some(last) => Bound::Excluded(last),
             None => Bound::Unbounded,
         };
-        let part: Vec<(ScopedName, IpAddr, bool)> = self
-            .endpoints
-            .all
-            .range((start, Bound::Unbounded))
-            .take(AT_ONCE)
+        let names = self.endpoints.all.range((start, Bound::Unbounded));
+        let containers: Vec<(&ScopedName, &Endpoint)> = names.take(AT_ONCE).collect();
+        // After the last one it begins anew.
+        let last = containers.get(AT_ONCE - 1).map(|(name, _)| (*name).clone());
+        let part: Vec<(ScopedName, IpAddr, bool)> = containers
+            .into_iter()
             .flat_map(|(name, e)| {
                 let announced = matches!(e.state, State::Attached(_)) && self.is_advertised(e);
                 let addresses = e.assigned.clone().unwrap_or_default();
                 addresses.iter().map(move |a| (name.clone(), a, announced)).collect::<Vec<_>>()
             })
             .collect();
-        self.duplicates.last = part.last().map(|(name, ..)| name.clone());
+        self.duplicates.last = last;
         for (name, address, announced) in part {
             let fabric = Fabric::new(&self.speaker, &self.origination, &self.config);
             let elsewhere = announced && fabric.has_other_host(address, false);

@@ -244,6 +244,7 @@ impl Core {
         if self.watch_duplicates(now) {
             // An address may have left its quarantine, or the fabric.
             self.retry_unassigned(now);
+            self.retry_undeleted();
         }
     }
 
@@ -466,6 +467,11 @@ impl Core {
                 Observed::Object { object: Object::Route(key, route), .. } if !self.unread.is_empty() => {
                     self.endpoints.remember_route(key, route);
                 }
+                Observed::Object { object: object @ (Object::Fdb(_) | Object::Neighbour(..)), .. }
+                    if !self.unread.is_empty() =>
+                {
+                    self.endpoints.remember_neighbour(object);
+                }
                 Observed::Chain { .. } | Observed::Object { .. } => {}
             }
         }
@@ -484,6 +490,7 @@ impl Core {
         self.announce_host(&BTreeMap::new());
         self.start_endpoints(now);
         self.want_configured();
+        self.begin_requests(now);
         self.start_at = Some(now + START_WITHIN);
         self.moved = true;
         tracing::info!(

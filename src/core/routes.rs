@@ -14,7 +14,7 @@ use super::{Core, ROUTES_WAITING};
 impl Core {
     /// Takes route changes from the RIB as long as the kernel keeps up; what is not taken coalesces there.
     pub(super) fn install_routes(&mut self) {
-        let mut room = ROUTES_WAITING.saturating_sub(self.fib.counters().dirty);
+        let mut room = ROUTES_WAITING.saturating_sub(self.fib.routes_waiting());
         while room > 0 {
             let Some((prefix, next_hops)) = self.speaker.next_route_change() else { break };
             room -= 1;

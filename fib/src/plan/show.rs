@@ -66,6 +66,11 @@ impl Fib {
         self.failures.next()
     }
 
+    /// How many learned routes wait for their turn. O(1).
+    pub fn routes_waiting(&self) -> usize {
+        self.routes.counts.queued
+    }
+
     /// Figures. Walks over all objects but not over the learned routes.
     pub fn counters(&self) -> Counters {
         let routes = self.routes.counts;

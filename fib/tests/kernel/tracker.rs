@@ -22,7 +22,12 @@ pub(crate) struct Driver<'a> {
 
 impl Driver<'_> {
     pub(crate) fn new(lab: &Lab) -> Driver<'_> {
-        Driver { lab, fib: RefCell::new(Fib::new(Owner::default())), batch: RefCell::new(0), dumps: RefCell::default() }
+        Driver {
+            lab,
+            fib: RefCell::new(Fib::new(Owner::default())),
+            batch: RefCell::new(0),
+            dumps: RefCell::default(),
+        }
     }
 
     pub(crate) fn until(&self, reached: impl Fn(&Fib) -> bool) {

@@ -209,13 +209,9 @@ fn connections_of_an_address_are_forgotten_from_whichever_side_and_no_others() {
                 let other = tracked(address(2, 1, v6));
                 assert!(other > 0);
                 lab.send(Command::FlushConnections(vec![addr("10.9.9.9"), meant]));
-                lab.settle();
-                assert_eq!(
-                    tracked(meant),
-                    0,
-                    "{meant}: {}",
-                    std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").unwrap()
-                );
+                while tracked(meant) > 0 {
+                    std::thread::yield_now();
+                }
                 if (network, host) != (1, 1) {
                     assert_eq!(tracked(address(2, 1, v6)), other, "{meant}");
                 }
@@ -225,7 +221,7 @@ fn connections_of_an_address_are_forgotten_from_whichever_side_and_no_others() {
 }
 
 #[test]
-fn of_thousands_of_connections_only_those_of_the_address_go() {
+fn of_thousands_of_connections_those_of_the_address_go_before_somebody_else_gets_it_and_no_others() {
     lab(|lab| {
         host(lab);
         let from = UdpSocket::bind((address(1, 1, false), 0)).unwrap();
@@ -235,7 +231,8 @@ fn of_thousands_of_connections_only_those_of_the_address_go() {
         }
         assert_eq!((tracked(address(2, 2, false)), tracked(address(1, 2, false))), (1000, 1000));
         lab.send(Command::FlushConnections(vec![address(2, 2, false)]));
-        lab.settle();
+        let next = Object::Address(Ns::HOST, crate::lab::name("lo"), address(2, 2, false).into());
+        lab.must(vec![Op::Create(next)]);
         assert_eq!((tracked(address(2, 2, false)), tracked(address(1, 2, false))), (0, 1000));
     });
 }

@@ -59,28 +59,25 @@ pub(crate) enum State {
 }
 
 impl Args {
-    pub(crate) fn networks(&self) -> Vec<Network> {
-        match &self.networks[..] {
-            [] if self.quick => vec![Network::Routed],
-            [] => Network::value_variants().to_vec(),
-            chosen => chosen.to_vec(),
+    /// The stages, each with all its rows: one thing at a time is varied, unless something is asked for.
+    pub(crate) fn stages(&self) -> Vec<(LeafKind, State, Network)> {
+        let (leaf, state, network) = (LeafKind::Bird, State::Memory, Network::Routed);
+        if self.leafs.is_empty() && self.states.is_empty() && self.networks.is_empty() && !self.quick {
+            return vec![
+                (leaf, state, network),
+                (leaf, state, Network::Dual),
+                (leaf, state, Network::Vxlan),
+                (leaf, State::Disk, network),
+                (LeafKind::Frr, state, network),
+            ];
         }
-    }
-
-    pub(crate) fn states(&self) -> Vec<State> {
-        match &self.states[..] {
-            [] if self.quick => vec![State::Memory],
-            [] => State::value_variants().to_vec(),
-            chosen => chosen.to_vec(),
+        let mut stages = Vec::new();
+        for &leaf in or(&self.leafs, &leaf) {
+            for &state in or(&self.states, &state) {
+                stages.extend(or(&self.networks, &network).iter().map(|&network| (leaf, state, network)));
+            }
         }
-    }
-
-    pub(crate) fn leafs(&self) -> Vec<LeafKind> {
-        match &self.leafs[..] {
-            [] if self.quick => vec![LeafKind::Bird],
-            [] => LeafKind::value_variants().to_vec(),
-            chosen => chosen.to_vec(),
-        }
+        stages
     }
 
     /// Numbers of endpoints that are there, rising.
@@ -100,7 +97,22 @@ impl Args {
     }
 }
 
+/// What was chosen, or else this.
+fn or<'a, T>(chosen: &'a [T], default: &'a T) -> &'a [T] {
+    if chosen.is_empty() { std::slice::from_ref(default) } else { chosen }
+}
+
 /// The name of a variant, as it is typed.
-pub(crate) fn name(value: impl ValueEnum) -> String {
+pub(crate) fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+}
+
+impl Network {
+    /// How many containers it can have: the kernel's bridge has 1,023 ports, and one is the VXLAN device.
+    pub(crate) fn room(self) -> usize {
+        match self {
+            Self::Routed | Self::Dual => 65_000,
+            Self::Vxlan => 1022,
+        }
+    }
 }

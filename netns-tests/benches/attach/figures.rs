@@ -32,18 +32,11 @@ impl fmt::Display for Figures {
 /// The headline of the table.
 pub(crate) fn headline() -> String {
     let columns = ["add until the answer", "until the leaf's kernel", "del until the answer"];
-    let mut text = format!("{:<47}", "milliseconds");
-    for column in columns {
-        text.push_str(&format!("  {column:^24}"));
-    }
-    text.push_str(&format!(
-        "\n{:<8}{:<6}{:<8}{:>8}  {:<15}",
-        "network", "leaf", "journal", "existing", "attachments"
-    ));
-    for _ in columns {
-        text.push_str(&format!("  {:>8}{:>8}{:>8}", "p50", "p99", "max"));
-    }
-    text
+    let above = columns.map(|column| format!("  {column:^24}")).concat();
+    let below = columns.map(|_| format!("  {:>8}{:>8}{:>8}", "p50", "p99", "max")).concat();
+    let what =
+        format!("{:<8}{:<6}{:<8}{:>8}  {:<15}", "network", "leaf", "journal", "existing", "attachments");
+    format!("{:<47}{above}\n{what}{below}", "milliseconds")
 }
 
 /// One line of the table.

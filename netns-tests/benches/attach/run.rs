@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use petiole_netns_tests::Place;
+use petiole_netns_tests::{Place, Requirement};
 
 use crate::{
     args::{Args, LeafKind, Network, State, name},
@@ -29,11 +29,14 @@ pub(crate) fn measure(args: &Args) -> Result<(), String> {
     println!("load average {}\n", load.trim());
     println!("{}", headline());
     let mut idle = Vec::new();
-    for state in args.states() {
-        for leaf in args.leafs() {
-            for network in args.networks() {
-                idle.extend(stage(args, leaf, state, network)?);
-            }
+    for (leaf, state, network) in args.stages() {
+        let installed = match leaf {
+            LeafKind::Bird => Requirement::Bird.check(),
+            LeafKind::Frr => Requirement::Frr.check(),
+        };
+        match installed {
+            Ok(()) => idle.extend(stage(args, leaf, state, network)?),
+            Err(why) => println!("{:<8}{:<6}{:<8} skipped: {why}", name(&network), name(&leaf), name(&state)),
         }
     }
     println!("\nthe daemon, idle, watched for {} s", IDLE.as_secs());
@@ -49,17 +52,17 @@ fn stage(args: &Args, leaf: LeafKind, state: State, network: Network) -> Result<
     let most = args.existing().last().copied().unwrap_or(0);
     let spare = sequential.max(parallel);
     let scene = Scene::up(args, leaf, state, spare + most)?;
-    let trial = Trial { scene: &scene, network: &name(network) };
+    let trial = Trial { scene: &scene, network: &name(&network) };
     let mut there = 0;
     let mut idle = Vec::new();
-    for existing in args.existing() {
+    for existing in args.existing().into_iter().map(|n| n.min(network.room() - spare)) {
         for n in there..existing {
             let n = spare + n;
             scene.daemon.add(&format!("e{n}"), trial.network, &format!("n{n}"))?;
         }
         there = existing;
         thread::sleep(REST);
-        let place = format!("{:<8}{:<6}{:<8}{existing:>8}", trial.network, name(leaf), name(state));
+        let place = format!("{:<8}{:<6}{:<8}{existing:>8}", trial.network, name(&leaf), name(&state));
         let row =
             |what: String, row: Row| println!("{}", Row { what: format!("{place}  {what:<15}"), ..row });
         row(format!("{sequential} one by one"), trial.one_by_one(sequential)?);
@@ -142,7 +145,7 @@ impl Trial<'_> {
         Ok(format!(
             "wake-ups: {}; processor time {} ms; resident {:.1} MiB, private {:.1} MiB",
             if woken.is_empty() { "none".to_owned() } else { woken.join(", ") },
-            (after.processor - before.processor).as_millis(),
+            after.processor.saturating_sub(before.processor).as_millis(),
             mib(resident),
             mib(private),
         ))

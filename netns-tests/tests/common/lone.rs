@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{contiv::PATIENCE, parse};
-use petiole_netns_tests::{Lab, LabError, Place, holds, wait_until};
+use petiole_netns_tests::{Lab, LabError, Node, Place, holds, wait_until};
 
 /// The machine outside.
 pub(crate) const WORLD: [&str; 2] = ["203.0.113.1", "2001:db8:cafe::1"];
@@ -74,5 +74,15 @@ pub(crate) fn up(config: &str) -> Result<Lab, LabError> {
     let lab = prepared(config)?;
     lab.node("host").boot()?;
     lab.node("host").petiole().wait_ready()?;
+    settled(lab.node("host"))?;
     Ok(lab)
+}
+
+/// Waits until nothing is left to do in the kernel.
+pub(crate) fn settled(host: Node<'_>) -> Result<(), LabError> {
+    wait_until("nothing left to do", PATIENCE, || {
+        let gauge = |name| host.petiole().metric(metrics(), name).map_err(|e| e.to_string());
+        let (objects, pending) = (gauge("petiole_fib_objects")?, gauge("petiole_fib_pending")?);
+        holds(objects > 0 && pending == 0, format!("{pending} of {objects} are pending"))
+    })
 }

@@ -10,7 +10,7 @@ use std::{
 use petiole_config::model::ScopedName;
 use petiole_fib::model::{Command, Key, Ns};
 
-use super::{Core, State};
+use super::{Core, Endpoints, State};
 use crate::core::{Effect, objects::Wiring};
 
 /// A withdrawal that no peer takes must not keep a container's link for ever.
@@ -45,6 +45,13 @@ impl Detaching {
     }
 }
 
+impl Endpoints {
+    /// Whether a namespace is gone. It may outlive the path by which one of its containers was found.
+    fn is_dead(&self, ns: Ns) -> bool {
+        self.entered.users(ns).all(|name| self.detaching.get(name).is_some_and(|d| !d.alive))
+    }
+}
+
 impl Core {
     /// Withdraws a container at once; its objects go when the peers have been told.
     pub(super) fn detach(&mut self, name: &ScopedName, alive: bool, now: Instant) {
@@ -63,8 +70,13 @@ impl Core {
         tracing::info!(endpoint = %name, "{}", if alive { "removed" } else { "its namespace is gone" });
         let step = Step::Withdrawing(now + WITHDRAW_TIMEOUT);
         let (path, network) = (endpoint.spec.netns.clone(), endpoint.spec.network.clone());
+        let ns = wiring.ns;
         let detaching = Detaching { path, network, wiring, alive, step };
         self.endpoints.detaching.insert(name.clone(), detaching);
+        if self.endpoints.is_dead(ns) {
+            // Numbers of namespaces are used again: the next one of the same identity is another one.
+            self.endpoints.entered.lost(ns);
+        }
         // Not finished here, even if nothing of it stands yet: whoever detaches it may be about to forget it.
         self.endpoints.withdrawing = true;
         self.moved = true;
@@ -96,13 +108,11 @@ impl Core {
         let told = self.speaker.flushed();
         self.endpoints.withdrawing &= !told;
         let mut gone = Vec::new();
-        // A namespace may outlive the path by which one of its containers was found.
-        let is_dead = |ns: Ns| {
-            let mut users = self.endpoints.entered.users(ns);
-            users.all(|name| self.endpoints.detaching.get(name).is_some_and(|d| !d.alive))
-        };
-        let dead: BTreeSet<Ns> =
-            self.endpoints.detaching.values().map(|d| d.wiring.ns).filter(|ns| is_dead(*ns)).collect();
+        let detaching = self.endpoints.detaching.values().map(|d| d.wiring.ns);
+        let dead: BTreeSet<Ns> = detaching.filter(|ns| self.endpoints.is_dead(*ns)).collect();
+        for ns in &dead {
+            self.endpoints.entered.lost(*ns);
+        }
         for (name, d) in &mut self.endpoints.detaching {
             if matches!(d.step, Step::Withdrawing(deadline) if told || deadline <= now) {
                 let keys = Self::keys(&d.wiring);

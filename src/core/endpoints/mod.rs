@@ -12,14 +12,14 @@ mod requests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use petiole_config::{EndpointRequest, model::ScopedName};
 use petiole_fib::{
-    model::{IfName, Key, LinkState, Ns, Route, RouteKey, RouteTarget},
+    model::{FdbKey, FdbTarget, IfName, Key, LinkState, Mac, Ns, Object, Route, RouteKey, RouteTarget},
     plan::Scope,
 };
 
@@ -73,6 +73,9 @@ pub(super) struct Endpoints {
     /// What earlier runs left: the address behind a host-side link, the endpoint that a link's mark names.
     routes_found: HashMap<IfName, Assigned>,
     links_found: HashMap<ScopedName, IfName>,
+    /// And who is behind a bridge's port, and the IPv6 address of an Ethernet address.
+    ports_found: HashMap<IfName, Mac>,
+    macs_found: HashMap<Mac, Ipv6Addr>,
     local_swept: bool,
 }
 
@@ -183,12 +186,25 @@ impl Endpoints {
         }
     }
 
+    /// On a bridge, an earlier run left who is behind which port, and which address that one has.
+    pub(super) fn remember_neighbour(&mut self, object: &Object) {
+        match object {
+            Object::Fdb(FdbKey { link, mac, target: FdbTarget::Port }) => {
+                if let Some(v4) = objects::address_of_mac(*mac) {
+                    self.routes_found.entry(link.clone()).or_default().v4 = Some(v4);
+                    self.ports_found.insert(link.clone(), *mac);
+                }
+            }
+            Object::Neighbour(Ns::HOST, _, IpAddr::V6(v6), mac) => drop(self.macs_found.insert(*mac, *v6)),
+            _ => {}
+        }
+    }
+
     fn last_addresses(&self, endpoint: &ScopedName) -> Assigned {
-        self.links_found
-            .get(endpoint)
-            .and_then(|link| self.routes_found.get(link))
-            .copied()
-            .unwrap_or_default()
+        let Some(link) = self.links_found.get(endpoint) else { return Assigned::default() };
+        let found = self.routes_found.get(link).copied().unwrap_or_default();
+        let by_port = self.ports_found.get(link).and_then(|mac| self.macs_found.get(mac));
+        Assigned { v6: found.v6.or(by_port.copied()), ..found }
     }
 
     /// The container that a kernel object belongs to.

@@ -45,6 +45,7 @@ pub(in crate::core) struct Requests {
     boot: String,
     /// Endpoints of the journal that the configuration has no place for, and why. They stay in the journal.
     pub(in crate::core) orphans: BTreeMap<ScopedName, (Record, String)>,
+    early: Vec<(Ticket, Early)>,
     adding: BTreeMap<ScopedName, Adding>,
     removing: BTreeMap<ScopedName, Removing>,
     last_commit: u64,
@@ -61,6 +62,13 @@ struct Commit {
     about: Option<ScopedName>,
     /// Endpoints that it removes.
     removes: Vec<ScopedName>,
+}
+
+/// A request that came before the kernel was known.
+#[derive(Debug)]
+enum Early {
+    Add(Box<EndpointRequest>, NamespaceId),
+    Remove(ScopedName),
 }
 
 /// Somebody waits for an endpoint to stand.
@@ -151,6 +159,21 @@ impl Core {
         }
     }
 
+    /// Whether the kernel's state is still being read. Requests wait for that.
+    fn is_starting(&self) -> bool {
+        !self.unread.is_empty() && !self.stopping
+    }
+
+    /// The kernel is known: what was asked for meanwhile has its turn.
+    pub(in crate::core) fn begin_requests(&mut self, now: Instant) {
+        for (ticket, early) in std::mem::take(&mut self.endpoints.requests.early) {
+            match early {
+                Early::Add(request, namespace) => self.add_endpoint(ticket, *request, namespace, now),
+                Early::Remove(name) => self.remove_endpoint(ticket, &name, now),
+            }
+        }
+    }
+
     /// Adds an endpoint for the namespace that was found at its path.
     pub(crate) fn add_endpoint(
         &mut self,
@@ -159,6 +182,10 @@ impl Core {
         namespace: NamespaceId,
         now: Instant,
     ) {
+        if self.is_starting() {
+            self.endpoints.requests.early.push((ticket, Early::Add(Box::new(request), namespace)));
+            return;
+        }
         match self.begin_add(request, namespace, now) {
             Ok(name) => {
                 let deadline = now + ADD_TIMEOUT;
@@ -178,9 +205,6 @@ impl Core {
     ) -> Result<ScopedName, String> {
         if self.stopping {
             return Err("the daemon is stopping".into());
-        }
-        if !self.unread.is_empty() {
-            return Err("still starting: the kernel's state is being read".into());
         }
         let spec = petiole_config::request::endpoint(&self.config, &request)?;
         let name = spec.id.clone();
@@ -261,6 +285,10 @@ impl Core {
 
     /// Removes a run-time endpoint. One that is not there is removed already.
     pub(crate) fn remove_endpoint(&mut self, ticket: Ticket, name: &ScopedName, now: Instant) {
+        if self.is_starting() {
+            self.endpoints.requests.early.push((ticket, Early::Remove(name.clone())));
+            return;
+        }
         let done = Reply::Done(Some(format!("removed endpoint {name}")));
         let requests = &mut self.endpoints.requests;
         let in_journal_only = !requests.removing.contains_key(name)
@@ -273,9 +301,6 @@ impl Core {
         }
         let refusal = match self.endpoints.all.get(name) {
             _ if self.stopping => Some("the daemon is stopping".to_owned()),
-            _ if !self.unread.is_empty() => {
-                Some("still starting: the kernel's state is being read".to_owned())
-            }
             Some(e) if e.requested().is_none() => {
                 Some(format!("endpoint {name} is in the config file: remove it there, and reload"))
             }
@@ -389,7 +414,7 @@ impl Core {
 
     /// Hands writes to the journal, and with them what addresses came free or were taken.
     ///
-    /// What could not be removed before is removed with the next commit that succeeds: a restart would bring it back.
+    /// What could not be removed before is removed with the next commit: a restart would bring it back.
     pub(super) fn commit(&mut self, mut writes: Vec<Write>, about: Option<ScopedName>) -> u64 {
         writes.extend(self.endpoints.ipam.take_changes().into_iter().map(Write::from));
         let requests = &mut self.endpoints.requests;
@@ -403,6 +428,14 @@ impl Core {
         let seq = requests.last_commit;
         self.effects.push_back(Effect::Persist { seq, writes });
         seq
+    }
+
+    /// The journal may be able to be written again.
+    pub(in crate::core) fn retry_undeleted(&mut self) {
+        let requests = &self.endpoints.requests;
+        if !requests.undeleted.is_empty() && requests.commits.is_empty() {
+            self.commit(Vec::new(), None);
+        }
     }
 
     /// Addresses that came free with nobody waiting for the record.

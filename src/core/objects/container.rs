@@ -88,6 +88,14 @@ pub(crate) fn mac(addresses: Assigned) -> Mac {
     Mac([0x02, 0x02, a, b, c, d])
 }
 
+/// The IPv4 address that [`mac`] was made of.
+pub(crate) fn address_of_mac(mac: Mac) -> Option<Ipv4Addr> {
+    match mac.0 {
+        [0x02, 0x02, a, b, c, d] => Some([a, b, c, d].into()),
+        _ => None,
+    }
+}
+
 /// The links of a container: its end, and the host's.
 pub(crate) fn links(w: &Wiring) -> [Object; 2] {
     let mark: Arc<str> = names::endpoint_alias(&w.endpoint).into();

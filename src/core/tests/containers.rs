@@ -110,6 +110,33 @@ fn containers_keep_their_addresses_over_a_restart_with_another_file() {
 }
 
 #[test]
+fn containers_of_bridged_networks_keep_theirs_too() {
+    for network in ["vx", "vl"] {
+        let file = |text: &str| {
+            let networks =
+                networks::BRIDGED.replace("vni = 5001", "vni = 5001\nsubnet6 = \"2001:db8:2::/64\"");
+            let networks =
+                networks.replace("\n    gateway", "\n    gateway6 = \"2001:db8:2::ffff\"\n    gateway");
+            let (bare, endpoints) = text.split_at(BARE.len());
+            let endpoints = endpoints.replace("\"public\"", &format!("\"{network}\""));
+            config(&format!("{bare}{networks}{endpoints}"))
+        };
+        // Two, of which the first goes: a later one is not to be given its address by its place in the file.
+        let mut host = Host::start(&file(&format!("{ONE}{TWO}")));
+        host.appear("web0");
+        host.appear("web1");
+        host.settle();
+        let rows = host.rows();
+        assert!(rows.iter().all(|row| row.state == "attached"), "{rows:?}");
+        let other = format!("{ONE}{}{TWO}", TWO.replace("web0", "web"));
+        let again = host.again(&file(&other));
+        for row in rows {
+            assert_eq!(again.row(&row.name), row);
+        }
+    }
+}
+
+#[test]
 fn what_an_earlier_run_left_for_a_container_that_is_in_no_file_any_more_goes() {
     let without = ONE.split("[[endpoint]]").next().unwrap();
     let clean = Host::start(&config(without)).text();

@@ -56,6 +56,27 @@ fn a_container_is_announced_to_the_leaf_and_withdrawn_before_its_objects_go() {
 }
 
 #[test]
+fn a_network_that_goes_is_torn_down_when_the_leaf_knows_that_its_containers_went() {
+    let endpoint = "[[endpoint]]\nname = \"web1\"\nnetwork = \"vx\"\nnetns = \"/run/netns/a\"\n";
+    let mut host = joined();
+    host.reload(&config(&format!("{BARE}{NEIGHBOR}{}{endpoint}", networks::BRIDGED))).unwrap();
+    assert!(host.leaf().has("10.1.2.1/32"));
+    let whole = host.text();
+    host.core.reconfigure(config(&format!("{BARE}{NEIGHBOR}")), host.now).unwrap();
+    while host.leaf().has("10.1.2.1/32") {
+        let now = host.text();
+        for line in
+            whole.lines().filter(|line| ["pb-vx", "px-5001", "pt-web1"].iter().any(|l| line.contains(l)))
+        {
+            assert!(now.contains(line), "{line}");
+        }
+        assert!(host.step());
+    }
+    host.settle();
+    assert_eq!(host.text(), joined().text());
+}
+
+#[test]
 fn an_address_that_another_host_announces_is_not_handed_out() {
     let mut host = joined();
     host.hear(A, THEIRS);
@@ -92,7 +113,7 @@ fn our_own_announcement_that_comes_back_is_no_alarm_and_its_address_is_ours_to_g
     let mut host = joined();
     host.add(&request("a", "public")).unwrap();
     host.hear(A, OURS);
-    host.pass(3);
+    host.pass(6);
     assert_eq!(host.alarms(), 0);
     // What an earlier run announced, and the fabric still has.
     host.hear("192.168.1.2/32", OURS);
@@ -104,7 +125,7 @@ fn an_address_of_ours_that_another_host_announces_is_an_alarm_until_it_does_not(
     let mut host = joined();
     host.add(&request("a", "public")).unwrap();
     host.hear(A, THEIRS);
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.alarms(), 1);
     let error = host.row("a").error.unwrap();
     assert!(error.contains("another host") && error.contains("192.168.1.1"), "{error}");
@@ -115,7 +136,7 @@ fn an_address_of_ours_that_another_host_announces_is_an_alarm_until_it_does_not(
 
     host.leaf().withdraw(A);
     host.settle();
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.alarms(), 0);
     assert_eq!(host.row("a").error, None);
 }
@@ -125,13 +146,13 @@ fn an_alarm_goes_with_its_container_and_with_its_address() {
     let mut host = joined();
     host.add(&request("a", "public")).unwrap();
     host.hear(A, THEIRS);
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.alarms(), 1);
     // The same name, but another address, before anybody has looked.
     host.remove("a").unwrap();
     let row = host.add(&request("a", "public")).unwrap();
     assert_ne!(row.addresses[0].to_string(), "192.168.1.1");
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.alarms(), 0, "{:?}", host.core.duplicates.alarms);
 }
 
@@ -150,7 +171,7 @@ fn a_container_that_waited_for_an_address_has_it_when_the_other_host_gives_it_up
     assert!(row.addresses.is_empty() && row.error.is_some(), "{row:?}");
     host.leaf().withdraw(A);
     host.settle();
-    host.pass(2);
+    host.pass(6);
     assert_eq!(host.state("web1"), "attached");
     assert!(host.leaf().has(A));
 }

@@ -3,6 +3,7 @@
 //!
 //! A [`Host`] can be killed after any step and started again on what is left.
 
+mod chaos;
 mod containers;
 mod duplicates;
 mod leaf;

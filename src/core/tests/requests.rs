@@ -289,6 +289,44 @@ fn a_removal_that_the_journal_did_not_take_says_so() {
 }
 
 #[test]
+fn what_the_journal_could_not_forget_goes_with_its_next_commit() {
+    let mut host = bare();
+    host.add(&request("a", "public")).unwrap();
+    host.disk = Disk::Full;
+    error(host.remove("a"));
+    host.disk = Disk::Fast;
+    host.add(&request("b", "public")).unwrap();
+    let left: Vec<String> = host.stored.endpoints.keys().map(ToString::to_string).collect();
+    assert_eq!(left, ["b"], "or a restart would bring the other one back");
+    // But not one of the same name that was added since.
+    host.disk = Disk::Full;
+    error(host.remove("b"));
+    host.disk = Disk::Fast;
+    host.add(&request("b", "public")).unwrap();
+    host.add(&request("c", "public")).unwrap();
+    assert_eq!(host.stored.endpoints.len(), 2);
+}
+
+#[test]
+fn a_kernel_that_refuses_delays_a_removal_until_nothing_is_left() {
+    let empty = bare().whole();
+    let mut whole = bare();
+    whole.add(&request("a", "public")).unwrap();
+    let first = whole.kernel.operations();
+    for operation in first.. {
+        let mut host = bare();
+        host.add(&request("a", "public")).unwrap();
+        host.kernel.fail_at(operation, Fault::Refuse(libc::EBUSY));
+        host.remove("a").unwrap();
+        assert_eq!(host.whole(), empty, "operation {operation}");
+        if host.kernel.operations() <= operation {
+            assert!(operation > first + 5, "the refusals were tried");
+            return;
+        }
+    }
+}
+
+#[test]
 fn an_addition_that_takes_more_than_ten_seconds_is_undone() {
     let mut host = bare();
     let before = host.whole();

@@ -96,7 +96,7 @@ fn containers_keep_their_addresses_over_a_restart_with_another_file() {
     host.appear("web1");
     host.settle();
     // web0 would be given the first address if web1's were not remembered.
-    let mut again = host.again(&config(&format!("{ONE}{TWO}")));
+    let mut again = host.again(&config(&format!("{BARE}{TWO}{}", &ONE[BARE.len()..])));
     again.appear("web0");
     again.settle();
     assert_eq!(

@@ -338,13 +338,18 @@ impl Core {
         }
         let Some(endpoint) = self.endpoints.all.get(name) else { return };
         let exists = error.errno.0 == libc::EEXIST;
+        // `BR_MAX_PORTS`
+        let full = error.errno.0 == libc::EXFULL;
         let text = match key {
+            Key::Link(Ns::HOST, _) if full => {
+                format!("the bridge of network {} is full: the kernel allows 1023 ports", endpoint.spec.network)
+            }
             Key::Link(ns, link) if *ns != Ns::HOST && exists => {
                 format!("interface {link} exists already in {}", endpoint.spec.netns.display())
             }
             _ => format!("the kernel refused {}: {error}", show::key(key)),
         };
-        if exists || attempts >= ATTEMPTS {
+        if exists || full || attempts >= ATTEMPTS {
             self.abandon(name, &text, now);
         }
     }

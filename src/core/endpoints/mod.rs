@@ -7,6 +7,7 @@
 mod attach;
 mod detach;
 mod entered;
+mod journaled;
 mod reconfigure;
 mod requests;
 

@@ -23,7 +23,7 @@ use crate::{
         ipam::{Assigned, Release},
         show,
     },
-    io::journal::{Contents, Persisted, Record, Write},
+    io::journal::{Contents, Record, Write},
 };
 
 /// A request that took this long is given up, and undone.
@@ -40,28 +40,28 @@ pub(crate) struct Ticket(pub(crate) u64);
 #[derive(Debug, Default)]
 pub(in crate::core) struct Requests {
     /// What the journal held at the start, until it is taken over.
-    stored: Contents,
+    pub(super) stored: Contents,
     /// The kernel's boot: namespaces of another one are gone.
-    boot: String,
+    pub(super) boot: String,
     /// Endpoints of the journal that the configuration has no place for, and why. They stay in the journal.
     pub(in crate::core) orphans: BTreeMap<ScopedName, (Record, String)>,
     early: Vec<(Ticket, Early)>,
     adding: BTreeMap<ScopedName, Adding>,
-    removing: BTreeMap<ScopedName, Removing>,
-    last_commit: u64,
+    pub(super) removing: BTreeMap<ScopedName, Removing>,
+    pub(super) last_commit: u64,
     /// Commits that the journal has not confirmed.
-    commits: BTreeMap<u64, Commit>,
+    pub(super) commits: BTreeMap<u64, Commit>,
     /// Removed endpoints that the journal may still have, because it could not be written.
-    undeleted: BTreeSet<ScopedName>,
+    pub(super) undeleted: BTreeSet<ScopedName>,
 }
 
 /// A commit on its way to the journal.
 #[derive(Debug, Default)]
-struct Commit {
+pub(super) struct Commit {
     /// Whom it is about.
-    about: Option<ScopedName>,
+    pub(super) about: Option<ScopedName>,
     /// Endpoints that it removes.
-    removes: Vec<ScopedName>,
+    pub(super) removes: Vec<ScopedName>,
 }
 
 /// A request that came before the kernel was known.
@@ -80,10 +80,10 @@ struct Adding {
 
 /// An endpoint on its way out of kernel and journal.
 #[derive(Debug)]
-struct Removing {
-    commit: u64,
-    durable: bool,
-    answers: Vec<(Ticket, Reply)>,
+pub(super) struct Removing {
+    pub(super) commit: u64,
+    pub(super) durable: bool,
+    pub(super) answers: Vec<(Ticket, Reply)>,
 }
 
 impl Requests {
@@ -99,66 +99,6 @@ impl Requests {
 }
 
 impl Core {
-    /// What the journal holds, before anything starts.
-    pub(crate) fn restore(&mut self, contents: Contents, boot: String) {
-        self.endpoints.requests.stored = contents;
-        self.endpoints.requests.boot = boot;
-    }
-
-    /// Takes over what the journal holds. The kernel's state is known by now; whether the namespaces are still there
-    /// is seen when the watcher has looked.
-    pub(super) fn restore_requests(&mut self, now: Instant) {
-        let Contents { endpoints, releases } = std::mem::take(&mut self.endpoints.requests.stored);
-        for record in endpoints {
-            if record.boot == self.endpoints.requests.boot {
-                self.restore_request(record, now);
-            } else {
-                tracing::info!(endpoint = %record.id, "from the journal: its namespace went with the last boot");
-                self.commit(vec![Write::RemoveEndpoint(record.id)], None);
-            }
-        }
-        for release in releases {
-            self.endpoints.ipam.restore(release);
-        }
-        let networks: Vec<ScopedName> = self.config.networks.iter().map(|n| n.id.clone()).collect();
-        self.endpoints.ipam.retain(|n| networks.contains(n));
-    }
-
-    fn restore_request(&mut self, record: Record, now: Instant) {
-        let resolved = petiole_config::request::endpoint(&self.config, &record.request)
-            .and_then(|spec| self.check_free(&spec).map(|()| spec));
-        let spec = match resolved {
-            Ok(spec) => spec,
-            Err(error) => {
-                tracing::error!(endpoint = %record.id, "from the journal, not attached: {error}");
-                self.endpoints.requests.orphans.insert(record.id.clone(), (record, error));
-                return;
-            }
-        };
-        let name = record.id;
-        let requested = Requested {
-            request: record.request,
-            namespace: record.namespace,
-            created: record.created,
-            commit: 0,
-            durable: true,
-            fresh: false,
-        };
-        let adopted = self.endpoints.ipam.adopt(&name, &spec.network, record.assigned);
-        self.insert(spec, Origin::Request(Box::new(requested)));
-        match adopted {
-            Ok(()) => {
-                if let Some(endpoint) = self.endpoints.all.get_mut(&name) {
-                    endpoint.assigned = Ok(record.assigned);
-                }
-            }
-            Err(error) => {
-                tracing::error!(endpoint = %name, "{error}");
-                self.assign(&name, now);
-            }
-        }
-    }
-
     /// Whether the kernel's state is still being read. Requests wait for that.
     fn is_starting(&self) -> bool {
         !self.unread.is_empty() && !self.stopping
@@ -249,21 +189,8 @@ impl Core {
         Ok(name)
     }
 
-    pub(super) fn record(&self, name: &ScopedName) -> Option<Record> {
-        let endpoint = self.endpoints.all.get(name)?;
-        let requested = endpoint.requested()?;
-        Some(Record {
-            id: name.clone(),
-            request: requested.request.clone(),
-            assigned: endpoint.assigned.clone().ok()?,
-            namespace: requested.namespace,
-            boot: self.endpoints.requests.boot.clone(),
-            created: requested.created,
-        })
-    }
-
     /// Whether nothing that a new endpoint needs is another one's.
-    fn check_free(&self, spec: &Spec) -> Result<(), String> {
+    pub(super) fn check_free(&self, spec: &Spec) -> Result<(), String> {
         let others = self.endpoints.by_path.get(&spec.netns).into_iter().flatten();
         for other in others.filter(|o| **o != spec.id).filter_map(|o| self.endpoints.all.get(o)) {
             if other.spec.interface == spec.interface {
@@ -373,78 +300,6 @@ impl Core {
         }
     }
 
-    /// The journal has written a commit, or could not.
-    pub(crate) fn persisted(&mut self, persisted: Persisted, now: Instant) {
-        let Persisted { seq, result } = persisted;
-        let Some(Commit { about, removes }) = self.endpoints.requests.commits.remove(&seq) else { return };
-        let requests = &mut self.endpoints.requests;
-        if result.is_ok() {
-            requests.undeleted.retain(|name| !removes.contains(name));
-        } else {
-            let all = &self.endpoints.all;
-            requests.undeleted.extend(removes.into_iter().filter(|name| !all.contains_key(name)));
-        }
-        let Some(name) = about else { return };
-        let requested = self.endpoints.all.get_mut(&name).and_then(|e| e.requested_mut());
-        if let Some(requested) = requested.filter(|r| r.commit == seq) {
-            match &result {
-                Ok(()) => {
-                    requested.durable = true;
-                    self.answer_if_done(&name);
-                }
-                Err(error) => {
-                    let error = format!("the journal cannot be written: {error}");
-                    self.abandon(&name, &error, now);
-                }
-            }
-        }
-        if let Some(removing) = self.endpoints.requests.removing.get_mut(&name)
-            && removing.commit == seq
-        {
-            removing.durable = true;
-            if let Err(error) = result {
-                let text = format!("removed, but the journal cannot be written and still has it: {error}");
-                for (_, reply) in &mut removing.answers {
-                    *reply = Reply::Error(text.clone());
-                }
-            }
-            self.removal_detached(&name);
-        }
-    }
-
-    /// Hands writes to the journal, and with them what addresses came free or were taken.
-    ///
-    /// What could not be removed before is removed with the next commit: a restart would bring it back.
-    pub(super) fn commit(&mut self, mut writes: Vec<Write>, about: Option<ScopedName>) -> u64 {
-        writes.extend(self.endpoints.ipam.take_changes().into_iter().map(Write::from));
-        let requests = &mut self.endpoints.requests;
-        writes.splice(0..0, requests.undeleted.iter().cloned().map(Write::RemoveEndpoint));
-        let removes = writes.iter().filter_map(|write| match write {
-            Write::RemoveEndpoint(name) => Some(name.clone()),
-            _ => None,
-        });
-        requests.last_commit += 1;
-        requests.commits.insert(requests.last_commit, Commit { about, removes: removes.collect() });
-        let seq = requests.last_commit;
-        self.effects.push_back(Effect::Persist { seq, writes });
-        seq
-    }
-
-    /// The journal may be able to be written again.
-    pub(in crate::core) fn retry_undeleted(&mut self) {
-        let requests = &self.endpoints.requests;
-        if !requests.undeleted.is_empty() && requests.commits.is_empty() {
-            self.commit(Vec::new(), None);
-        }
-    }
-
-    /// Addresses that came free with nobody waiting for the record.
-    pub(in crate::core) fn persist_releases(&mut self) {
-        if self.endpoints.ipam.has_changes() {
-            self.commit(Vec::new(), None);
-        }
-    }
-
     /// Answers those who wait for an endpoint that stands.
     pub(super) fn answer_if_done(&mut self, name: &ScopedName) {
         if !self.endpoints.requests.adding.contains_key(name) {
@@ -465,7 +320,7 @@ impl Core {
         }
     }
 
-    fn answer(&mut self, ticket: Ticket, reply: Reply) {
+    pub(super) fn answer(&mut self, ticket: Ticket, reply: Reply) {
         self.effects.push_back(Effect::Answer { ticket, reply });
     }
 
@@ -483,19 +338,24 @@ impl Core {
         }
         let Some(endpoint) = self.endpoints.all.get(name) else { return };
         let exists = error.errno.0 == libc::EEXIST;
+        // `BR_MAX_PORTS`
+        let full = error.errno.0 == libc::EXFULL;
         let text = match key {
+            Key::Link(Ns::HOST, _) if full => {
+                format!("the bridge of network {} is full: the kernel allows 1023 ports", endpoint.spec.network)
+            }
             Key::Link(ns, link) if *ns != Ns::HOST && exists => {
                 format!("interface {link} exists already in {}", endpoint.spec.netns.display())
             }
             _ => format!("the kernel refused {}: {error}", show::key(key)),
         };
-        if exists || attempts >= ATTEMPTS {
+        if exists || full || attempts >= ATTEMPTS {
             self.abandon(name, &text, now);
         }
     }
 
     /// Gives a request up. An endpoint that never stood is taken away again, and then the answer is given.
-    fn abandon(&mut self, name: &ScopedName, why: &str, now: Instant) {
+    pub(super) fn abandon(&mut self, name: &ScopedName, why: &str, now: Instant) {
         let tickets = self.endpoints.requests.adding.remove(name).map(|a| a.tickets).unwrap_or_default();
         let answers: Vec<(Ticket, Reply)> =
             tickets.into_iter().map(|t| (t, Reply::Error(why.to_owned()))).collect();
@@ -523,75 +383,6 @@ impl Core {
                 None => format!("not attached within {seconds} s"),
             };
             self.abandon(&name, &why, now);
-        }
-    }
-
-    /// Whether the run-time endpoints fit a new configuration; the reason why one does not.
-    pub(in crate::core) fn check_requests(&self, config: &petiole_config::HostConfig) -> Result<(), String> {
-        let mut without: BTreeMap<ScopedName, Vec<String>> = BTreeMap::new();
-        for endpoint in self.endpoints.all.values() {
-            let Some(requested) = endpoint.requested() else { continue };
-            let name = &endpoint.spec.id;
-            if config.endpoint(name).is_some() {
-                return Err(format!("endpoint {name} was added at run time: remove it there first"));
-            }
-            if config.network(&endpoint.spec.network).is_none() {
-                without.entry(endpoint.spec.network.clone()).or_default().push(name.to_string());
-                continue;
-            }
-            let spec = petiole_config::request::endpoint(config, &requested.request)
-                .map_err(|e| format!("endpoint {name}, added at run time, does not fit: {e}"))?;
-            let (Some(network), Ok(assigned)) = (config.network(&spec.network), &endpoint.assigned) else {
-                continue;
-            };
-            let outside = [
-                assigned
-                    .v4
-                    .filter(|a| !network.v4.as_ref().is_some_and(|s| s.net.contains(a)))
-                    .map(Into::into),
-                assigned
-                    .v6
-                    .filter(|a| !network.v6.as_ref().is_some_and(|s| s.net.contains(a)))
-                    .map(Into::into),
-            ];
-            if let Some(address) = outside.into_iter().flatten().find(|_: &std::net::IpAddr| true) {
-                return Err(format!(
-                    "endpoint {name} has {address}, which is not in network {} any more: remove it first",
-                    network.id
-                ));
-            }
-            let clash = config.endpoints.iter().find_map(|file| {
-                let same_link = file.netns == spec.netns && file.interface == spec.interface;
-                let same_port = spec.publish.iter().any(|p| file.publish.iter().any(|f| f.clashes(p)));
-                (same_link || same_port).then_some(&file.id)
-            });
-            if let Some(file) = clash {
-                return Err(format!(
-                    "endpoint {file} has the interface or a published port of {name}, which was added at run time"
-                ));
-            }
-        }
-        match without.into_iter().next() {
-            Some((network, endpoints)) => Err(format!(
-                "network {network} has endpoints that were added at run time: {}; remove them first",
-                endpoints.join(", ")
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// The run-time endpoints under a new configuration: their networks may have become others, and those that had no
-    /// place may have one now.
-    pub(super) fn reconfigure_requests(&mut self, now: Instant) {
-        for endpoint in self.endpoints.all.values_mut() {
-            let Origin::Request(requested) = &endpoint.origin else { continue };
-            if let Ok(spec) = petiole_config::request::endpoint(&self.config, &requested.request) {
-                endpoint.spec = spec;
-            }
-        }
-        let orphans = std::mem::take(&mut self.endpoints.requests.orphans);
-        for (_, (record, _)) in orphans {
-            self.restore_request(record, now);
         }
     }
 }

@@ -342,7 +342,10 @@ impl Core {
         let full = error.errno.0 == libc::EXFULL;
         let text = match key {
             Key::Link(Ns::HOST, _) if full => {
-                format!("the bridge of network {} is full: the kernel allows 1023 ports", endpoint.spec.network)
+                format!(
+                    "the bridge of network {} is full: the kernel allows 1023 ports",
+                    endpoint.spec.network
+                )
             }
             Key::Link(ns, link) if *ns != Ns::HOST && exists => {
                 format!("interface {link} exists already in {}", endpoint.spec.netns.display())

@@ -108,10 +108,11 @@ fn link_octets(name: &IfName) -> [u8; 16] {
 /// First and last address of a network's subnet of one family.
 type Span = (IpAddr, IpAddr);
 
-/// A network's subnets by family.
+/// A network's subnets by family, where the host routes: without a gateway they may be another network's too.
 fn spans(n: &Network) -> [Option<Span>; 2] {
-    let nets = [n.v4.as_ref().map(|s| IpNet::V4(s.net)), n.v6.as_ref().map(|s| IpNet::V6(s.net))];
-    nets.map(|net| net.map(|net| (net.network(), net.broadcast())))
+    let v4 = n.v4.as_ref().filter(|s| s.gateway.is_some()).map(|s| IpNet::V4(s.net));
+    let v6 = n.v6.as_ref().filter(|s| s.gateway.is_some()).map(|s| IpNet::V6(s.net));
+    [v4, v6].map(|net| net.map(|net| (net.network(), net.broadcast())))
 }
 
 /// Our table as the configuration asks for it, and with it whether some container has published ports.

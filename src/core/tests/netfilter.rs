@@ -253,3 +253,18 @@ fn the_tenants_chains_go_with_the_second_tenant() {
     assert_eq!(host.text(), before);
     assert!(!before.contains("petiole"), "{before}");
 }
+
+#[test]
+fn families_without_a_gateway_may_be_the_same_in_two_tenants_and_are_in_no_set() {
+    let network = |tenant: &str, vni: u32, third: u8| {
+        format!(
+            "[[network]]\nname = \"n\"\ntenant = \"{tenant}\"\nencap = \"vxlan\"\nvni = {vni}\nmasquerade = true\n\
+             vteps = [\"50.1.1.1\", \"60.1.1.3\"]\nlocal = \"50.1.1.1\"\n\
+             subnet = \"10.1.{third}.0/24\"\ngateway = \"10.1.{third}.254\"\nsubnet6 = \"2001:db8:2::/64\"\n"
+        )
+    };
+    let text = format!("[[tenant]]\nname = \"blue\"\n{}{}", network("default", 1, 1), network("blue", 2, 2));
+    let table = table(&config(&text), false);
+    assert!(table.contains("subnets4 0a010100-0a0101ff"), "{table}");
+    assert!(!table.contains("20010db8"), "two equal ranges cannot be in one set:\n{table}");
+}

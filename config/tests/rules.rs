@@ -257,7 +257,7 @@ fn a_policy_becomes_typed_rules() {
          prepend = 16, community = [\"no-export\"], community-remove = [\"1:1\"], large-community = [\"4:5:6\"], \
          large-community-remove = [\"7:8:9\"] } }, { action = \"reject\" }",
     ));
-    let policy = config.policy("p").unwrap();
+    let policy = config.route_policy("p").unwrap();
     assert_eq!(config.neighbors[0].import, Import::Policy(policy.name.clone()));
     assert_eq!(policy.default, Action::Reject);
     let [first, second] = policy.rules.as_slice() else { panic!() };

@@ -92,7 +92,7 @@ fn next_hop(peer: IpAddr, own: &[Vec<IpNet>]) -> OwnAddresses {
 
 /// A policy of the file. The config has checked that it is there; without it nothing would pass.
 fn named(c: &HostConfig, name: &str) -> Policy {
-    c.policy(name)
+    c.route_policy(name)
         .map_or_else(Policy::none, |p| Policy::new(p.rules.iter().map(rule).collect(), action(&p.default).0))
 }
 

@@ -5,13 +5,14 @@
 //! a constructor that refuses it. Two configurations are equal exactly when nothing has to be done to go from one
 //! to the other, so the daemon diffs these types and never text.
 
+mod acl;
 mod address;
 mod endpoint;
 mod name;
 mod neighbor;
 mod network;
-mod policy;
 mod publish;
+mod route_policy;
 mod secret;
 
 use std::{
@@ -22,16 +23,20 @@ use std::{
 use ipnet::IpNet;
 use serde::Serialize;
 
+pub use acl::{
+    AclAction, AclRule, Bandwidth, DefaultAction, Direction, Dscp, GroupId, IcmpType, Limit, Peer, Policy,
+    Priority, Profile, Service,
+};
 pub use address::{AddrRange, Address};
 pub use endpoint::Endpoint;
 pub use name::{IfName, IfNameError, Name, NameError, ScopedName};
 pub use neighbor::{Distance, Export, Families, Import, Neighbor, RemoteAs};
 pub use network::{Advertise, Encap, Group, Network, Subnet, Tenant};
-pub use policy::{
+pub use publish::{PortRange, Protocol, Publish, PublishError};
+pub use route_policy::{
     Action, AsPathMask, AsPathToken, Community, LargeCommunity, Match, PrefixRange, RoutePolicy, Rule, Set,
     Source,
 };
-pub use publish::{PortRange, Protocol, Publish, PublishError};
 pub use secret::Secret;
 
 /// Everything that this host should be.
@@ -45,14 +50,18 @@ pub struct HostConfig {
     /// `[[neighbor]]`, in the order of the file; names are unique, and so are addresses (with their interface).
     pub neighbors: Vec<Neighbor>,
     /// `[[route-policy]]`, in the order of the file; names are unique.
-    pub policies: Vec<RoutePolicy>,
+    pub route_policies: Vec<RoutePolicy>,
     /// `default` first, then `[[tenant]]` in the order of the file; names are unique.
     pub tenants: Vec<Tenant>,
     /// `[[network]]`, in the order of the file. Inside a tenant subnets do not overlap, and neither do those that this
     /// host has routes to, whatever their tenants; VLAN tags are unique on their uplink, VNIs on the host.
     pub networks: Vec<Network>,
-    /// `[[group]]`, in the order of the file.
+    /// `[[group]]`, in the order of the file; names are unique, and so are numbers ([`Group::number`]).
     pub groups: Vec<Group>,
+    /// `[[policy]]`, in the order of the file; names are unique.
+    pub policies: Vec<Policy>,
+    /// `[[profile]]`, in the order of the file; names are unique.
+    pub profiles: Vec<Profile>,
     /// `[[endpoint]]`, in the order of the file; addresses are unique in their network, (netns, interface) everywhere.
     pub endpoints: Vec<Endpoint>,
     /// `[api]`.
@@ -63,8 +72,8 @@ pub struct HostConfig {
 
 impl HostConfig {
     /// The route policy of that name. Every [`Import::Policy`] and [`Export::Policy`] of this configuration is found.
-    pub fn policy(&self, name: &str) -> Option<&RoutePolicy> {
-        self.policies.iter().find(|p| p.name.as_str() == name)
+    pub fn route_policy(&self, name: &str) -> Option<&RoutePolicy> {
+        self.route_policies.iter().find(|p| p.name.as_str() == name)
     }
 
     /// The network of that name. Every [`Endpoint::network`] and [`Group::network`] of this configuration is found.
@@ -75,6 +84,16 @@ impl HostConfig {
     /// The group of that name. Every [`Endpoint::group`] of this configuration is found.
     pub fn group(&self, id: &ScopedName) -> Option<&Group> {
         self.groups.iter().find(|g| g.id == *id)
+    }
+
+    /// The policy of that name. Every one of [`Group::policies`] of this configuration is found.
+    pub fn policy(&self, id: &ScopedName) -> Option<&Policy> {
+        self.policies.iter().find(|p| p.id == *id)
+    }
+
+    /// The profile of that name. Every [`Group::profile`] of this configuration is found.
+    pub fn profile(&self, id: &ScopedName) -> Option<&Profile> {
+        self.profiles.iter().find(|p| p.id == *id)
     }
 
     /// The endpoint of that name, if it is the file's.

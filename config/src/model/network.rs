@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
-use super::{AddrRange, Address, IfName, Name, ScopedName};
+use super::{AddrRange, Address, DefaultAction, GroupId, IfName, Name, ScopedName};
 
 /// `[[tenant]]`: whose networks these are. Nothing passes from one to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -142,6 +142,15 @@ pub struct Group {
     pub id: ScopedName,
     /// Name of a [`Network`] of this configuration.
     pub network: ScopedName,
+    /// Its number on the wire; unique among groups.
+    pub number: GroupId,
+    /// Names of [`Policy`](super::Policy)s of this configuration, each once. Of rules of the same priority and action, the
+    /// first one's policy and the first in it counts.
+    pub policies: Vec<ScopedName>,
+    /// What becomes of traffic that no rule is about.
+    pub default: DefaultAction,
+    /// Name of a [`Profile`](super::Profile) of this configuration.
+    pub profile: Option<ScopedName>,
     /// IPv4 addresses that only endpoints of this group get: inside the network's pool, ascending, apart from each
     /// other, apart from those of the network's other groups. Empty: the group's endpoints get theirs out of what no
     /// group of the network has for itself.

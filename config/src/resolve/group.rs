@@ -16,7 +16,7 @@ use crate::{
     diagnostic::Kind,
     family::{Family, overlap},
     found::{At, Found},
-    model::{AddrRange, Group, ScopedName},
+    model::{AddrRange, DefaultAction, Group, GroupId, ScopedName},
     schema::{
         self,
         read::{List, Written},
@@ -35,7 +35,16 @@ pub(super) struct GroupAt {
 impl GroupAt {
     /// The group, when nothing is wrong with it.
     pub(super) fn into_config(self) -> Option<Group> {
-        Some(Group { id: self.id, network: self.network?, v4: self.v4.ok()?, v6: self.v6.ok()? })
+        Some(Group {
+            number: GroupId::of_name(&self.id),
+            id: self.id,
+            network: self.network?,
+            policies: Vec::new(),
+            default: DefaultAction::Allow,
+            profile: None,
+            v4: self.v4.ok()?,
+            v6: self.v6.ok()?,
+        })
     }
 }
 

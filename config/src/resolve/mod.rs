@@ -12,8 +12,8 @@ mod neighbor;
 mod network;
 mod overlap;
 mod password;
-mod policy;
 mod publish;
+mod route_policy;
 mod subnet;
 mod tenant;
 
@@ -38,19 +38,19 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
     let uplinks = host::uplinks(file.uplinks.items(), found);
     let host = host::host(file.host.value(), &uplinks, found);
     let own = host::Own::new(file, &uplinks, host.as_ref());
-    let policies = policy::policies(file.policies.items(), found);
+    let policies = route_policy::policies(file.policies.items(), found);
     let neighbors = neighbor::neighbors(
         file.neighbors.items(),
         &neighbor::Context {
             host_asn: host.as_ref().map(|host| host.config.asn),
             own: &own.addresses,
             uplinks: &uplinks,
-            policies: &policy::Names::of(&file.policies),
+            policies: &route_policy::Names::of(&file.policies),
             files,
         },
         found,
     );
-    policy::unused(file.policies.items(), file.neighbors.items(), found);
+    route_policy::unused(file.policies.items(), file.neighbors.items(), found);
 
     let tenants = Tenants::of_file(&file.tenants, found);
     let networks = network::networks(file.networks.items(), &tenants, &own, found);
@@ -74,9 +74,11 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
         host: host?.config,
         uplinks: uplinks.into_iter().map(|uplink| uplink.config).collect(),
         neighbors,
-        policies,
+        route_policies: policies,
         networks: networks.into_iter().filter_map(NetworkAt::into_config).collect(),
         groups: groups.into_iter().filter_map(GroupAt::into_config).collect(),
+        policies: Vec::new(),
+        profiles: Vec::new(),
         tenants: tenants.list,
         endpoints,
         api,

@@ -9,7 +9,7 @@ use super::{
     Unique,
     host::{UplinkAt, link_local, not_loopback},
     password,
-    policy::Names,
+    route_policy::Names,
 };
 use crate::{
     Files,

@@ -3,7 +3,10 @@
 mod bench;
 mod model;
 
-use petiole_config::HostConfig;
+use petiole_config::{
+    HostConfig,
+    model::{DefaultAction, GroupId},
+};
 
 use super::*;
 use crate::core::tests::config;
@@ -43,7 +46,16 @@ fn network(lines: &str) -> Network {
 
 fn group(name: &str, v4: &[(&str, &str)]) -> Group {
     let ranges = v4.iter().map(|(a, b)| AddrRange::new(a.parse().unwrap(), b.parse().unwrap()).unwrap());
-    Group { id: id(name), network: id("n"), v4: ranges.collect(), v6: Vec::new() }
+    Group {
+        id: id(name),
+        network: id("n"),
+        number: GroupId::of_name(&id(name)),
+        policies: Vec::new(),
+        default: DefaultAction::Allow,
+        profile: None,
+        v4: ranges.collect(),
+        v6: Vec::new(),
+    }
 }
 
 /// One network and its addresses.

@@ -10,8 +10,8 @@ use std::{
 use petiole_fib::{
     kernel::{Handle, spawn},
     model::{
-        Chain, ChainType, Command, Concern, Condition, Data, ElementKey, Event, Expr, Field, Hook, HookPoint,
-        NftFamily, Ns, Object, Op, Rule, Set, SetKind, TableItem, TableRef, Verdict,
+        Chain, ChainType, Command, Concern, Condition, Data, ElementKey, Elements, Event, Expr, Field, Hook,
+        HookPoint, NftFamily, Ns, Object, Op, Rule, Set, SetKind, TableItem, TableRef, Verdict,
     },
     owner::Owner,
 };
@@ -53,7 +53,12 @@ fn main() {
     );
     for (name, key, interval, kind) in kinds {
         engine.must(vec![Op::Create(Object::Table(table()))]);
-        let set = Set { key: key.to_vec(), interval, kind };
+        let set = Set {
+            key: key.to_vec(),
+            elements: if interval { Elements::Ranges } else { Elements::Values },
+            kind,
+            counted: false,
+        };
         engine.must(vec![Op::Create(Object::Set(item("s"), set.clone()))]);
         let few = engine.one_by_one(&set);
         let load: Vec<_> = (0..MANY).map(|n| Op::Create(element(&set, n))).collect();
@@ -135,7 +140,7 @@ fn element(set: &Set, n: u32) -> Object {
     let mut last = Vec::new();
     for field in &set.key {
         match field.octets() {
-            4 if set.interval => {
+            4 if set.elements.have_last() => {
                 first.extend([10 + b, c, d, 0]);
                 last.extend([10 + b, c, d, 255]);
             }
@@ -147,9 +152,10 @@ fn element(set: &Set, n: u32) -> Object {
     let data = match set.kind {
         SetKind::Set => None,
         SetKind::Verdicts => Some(Data::Verdict(Verdict::Drop)),
+        SetKind::Numbers(count) => Some(Data::Numbers(vec![[0; 4]; usize::from(count)].into())),
         SetKind::Destinations4 | SetKind::Destinations6 => Some(Data::Destination([10, b, c, d].into(), 80)),
     };
-    let last = set.interval.then(|| last.into());
+    let last = set.elements.have_last().then(|| last.into());
     Object::Element(item("s"), ElementKey { first: first.into(), last }, data)
 }
 

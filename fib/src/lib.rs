@@ -10,6 +10,7 @@
 //! | [`fake`] | a kernel in memory that fails on demand | sockets |
 //! | [`kernel`] | dump, apply in batches, monitor: netlink on its own thread | BGP, config |
 
+pub mod acl;
 pub mod fake;
 pub mod kernel;
 pub mod model;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{FakeKernel, refuse};
 use crate::model::{
-    Chain, Concern, Condition, Data, ElementKey, Event, Expr, Field, Hook, Key, Object, Observed, OpResult,
+    Chain, Concern, Condition, Data, ElementKey, Event, Expr, Hook, Key, Object, Observed, OpResult, Operand,
     Rule, Set, SetKind, TableItem, TableRef, Verdict,
 };
 
@@ -70,7 +70,12 @@ impl FakeTable {
             let Some(FakeSet { set, .. }) = self.sets.get(name) else {
                 return refuse(libc::ENOENT, "no such set");
             };
-            if set.key != fields || set.kind != kind {
+            let wanted = fields.iter().map(Operand::field);
+            let same_kind = match (set.kind, kind) {
+                (SetKind::Numbers(_), SetKind::Numbers(_)) => true,
+                (a, b) => a == b,
+            };
+            if !wanted.eq(set.key.iter().copied()) || !same_kind {
                 return refuse(libc::EINVAL, "the set is of another type");
             }
         }
@@ -99,14 +104,16 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &Arc<str>> {
 }
 
 /// What a rule looks up: name, fields, and what it expects there.
-fn lookups(rule: &Rule) -> impl Iterator<Item = (&Arc<str>, &[Field], SetKind)> {
+fn lookups(rule: &Rule) -> impl Iterator<Item = (&Arc<str>, &[Operand], SetKind)> {
     rule.0.iter().filter_map(|expr| match expr {
         Expr::Match(Condition::In(fields, set) | Condition::NotIn(fields, set)) => {
             Some((set, fields.as_slice(), SetKind::Set))
         }
-        Expr::VerdictMap { fields, map } => Some((map, fields, SetKind::Verdicts)),
-        Expr::DestinationMap { fields, map, ipv6: false } => Some((map, fields, SetKind::Destinations4)),
-        Expr::DestinationMap { fields, map, ipv6: true } => Some((map, fields, SetKind::Destinations6)),
+        Expr::VerdictMap { key, map } => Some((map, key, SetKind::Verdicts)),
+        Expr::DestinationMap { key, map, ipv6: false } => Some((map, key, SetKind::Destinations4)),
+        Expr::DestinationMap { key, map, ipv6: true } => Some((map, key, SetKind::Destinations6)),
+        // As many as the map leads to.
+        Expr::Lookup { key, map, .. } => Some((map, key, SetKind::Numbers(1))),
         _ => None,
     })
 }
@@ -119,8 +126,9 @@ fn is_element_of(set: &Set, key: &ElementKey, data: Option<&Data>) -> bool {
         Some(Data::Verdict(_)) => set.kind == SetKind::Verdicts,
         Some(Data::Destination(to, _)) if to.is_ipv4() => set.kind == SetKind::Destinations4,
         Some(Data::Destination(..)) => set.kind == SetKind::Destinations6,
+        Some(Data::Numbers(numbers)) => set.kind == SetKind::Numbers(numbers.len() as u8),
     };
-    length && kind && key.last.is_some() == set.interval
+    kind && (key.is_any_other() || (length && key.last.is_some() == set.elements.have_last()))
 }
 
 impl FakeKernel {

@@ -12,8 +12,8 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 
 pub use nft::{
-    Chain, ChainType, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, NftFamily, Rule, Set,
-    SetKind, TableItem, TableRef, Verdict,
+    Chain, ChainType, Condition, Data, ElementKey, Elements, Expr, Field, Hook, HookPoint, NftFamily,
+    Operand, Rule, Set, SetKind, TableItem, TableRef, Verdict, Word,
 };
 pub use observed::{Command, Concern, Event, LinkState, Observed, Resolution};
 

@@ -52,6 +52,7 @@ impl Chain {
     pub fn sets(&self) -> impl Iterator<Item = &Arc<str>> {
         self.rules.iter().flat_map(|rule| &rule.0).filter_map(|expr| match expr {
             Expr::Match(Condition::In(_, set) | Condition::NotIn(_, set))
+            | Expr::Lookup { map: set, .. }
             | Expr::VerdictMap { map: set, .. }
             | Expr::DestinationMap { map: set, .. } => Some(set),
             _ => None,
@@ -136,18 +137,28 @@ impl Hasher for Fnv {
 pub enum Expr {
     /// Goes on only if this holds.
     Match(Condition),
-    /// Looks the fields, concatenated, up in a map of verdicts; goes on if there is none.
+    /// Looks the operands, concatenated, up in a map of numbers, and keeps what it leads to for what comes later in the
+    /// rule. The rule ends if there is nothing. What was kept in the word before the first one is lost.
+    Lookup {
+        /// The operands of the key.
+        key: Vec<Operand>,
+        /// The map; its data are [`Data::Numbers`].
+        map: Arc<str>,
+        /// Where the first of the numbers is kept; the others follow it.
+        into: Word,
+    },
+    /// Looks the operands, concatenated, up in a map of verdicts; goes on if there is none.
     VerdictMap {
-        /// The fields of the key.
-        fields: Vec<Field>,
+        /// The operands of the key.
+        key: Vec<Operand>,
         /// The map.
         map: Arc<str>,
     },
-    /// Looks the fields up in a map of address and port, and sends the connection there (`nat` chains). Goes on if
+    /// Looks the operands up in a map of address and port, and sends the connection there (`nat` chains). Goes on if
     /// there is none.
     DestinationMap {
-        /// The fields of the key.
-        fields: Vec<Field>,
+        /// The operands of the key.
+        key: Vec<Operand>,
         /// The map; its data are [`Data::Destination`] of the family.
         map: Arc<str>,
         /// IPv6 rather than IPv4.
@@ -155,10 +166,36 @@ pub enum Expr {
     },
     /// Gives the connection the source address of the outgoing link (`nat`, postrouting).
     Masquerade,
+    /// Sets the packet's mark to a number that was looked up, as it stands in the map (host order).
+    SetMark(Word),
+    /// Sets the packet's mark to 0.
+    ClearMark,
+    /// Puts the connection into the zone that was looked up: the number's first two octets, in host order
+    /// (`filter`, prerouting before connection tracking, `NF_IP_PRI_RAW`).
+    SetZone(Word),
+    /// Sets the code point (RFC 2474) of an IPv4 or IPv6 packet, 0 to 63. Goes on.
+    SetDscp(u8),
+    /// Writes the packet to the kernel's log, at most so many times a second.
+    Log {
+        /// What the line begins with, at most 127 octets.
+        prefix: Arc<str>,
+        /// How often, at most.
+        per_second: u32,
+    },
     /// Counts packets and bytes that come this far.
     Counter,
     /// Ends here.
     Verdict(Verdict),
+}
+
+impl Expr {
+    /// Whether the rule goes on behind it: the kernel ends a rule at a map of verdicts, found or not (`NFT_BREAK`).
+    pub fn goes_on(&self) -> bool {
+        !matches!(
+            self,
+            Self::Verdict(_) | Self::VerdictMap { .. } | Self::DestinationMap { .. } | Self::Masquerade
+        )
+    }
 }
 
 /// A condition.
@@ -171,10 +208,61 @@ pub enum Condition {
     NotEqual(Field, Vec<u8>),
     /// One of these bits is set (host order).
     AnyBit(Field, u32),
-    /// The fields, concatenated, are in the set.
-    In(Vec<Field>, Arc<str>),
+    /// The operands, concatenated, are in the set.
+    In(Vec<Operand>, Arc<str>),
     /// They are not.
-    NotIn(Vec<Field>, Arc<str>),
+    NotIn(Vec<Operand>, Arc<str>),
+}
+
+/// A part of a key that a rule looks up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Operand {
+    /// A field of the packet.
+    Field(Field),
+    /// A number that the rule has looked up before.
+    Word(Word),
+    /// Always the same, in the place of that field.
+    Value(Field, Vec<u8>),
+}
+
+impl Operand {
+    /// Which field of a set's key it is for.
+    pub fn field(&self) -> Field {
+        match self {
+            Self::Field(field) | Self::Value(field, _) => *field,
+            Self::Word(_) => Field::Number,
+        }
+    }
+}
+
+impl From<Field> for Operand {
+    fn from(field: Field) -> Self {
+        Self::Field(field)
+    }
+}
+
+/// One of the places where a rule keeps numbers that it has looked up. They are empty when the rule begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Word(u8);
+
+impl Word {
+    /// How many there are.
+    pub const COUNT: u8 = 11;
+
+    /// The place of that number, which is below [`Word::COUNT`].
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    pub const fn new(number: u8) -> Self {
+        assert!(number < Self::COUNT, "there are only so many");
+        Self(number)
+    }
+
+    /// Its number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
 }
 
 /// Fields of a packet and of what the kernel knows about it. Those of one protocol can only be met by packets of that
@@ -214,6 +302,12 @@ pub enum Field {
     CtState,
     /// `ct status`, four octets in host order.
     CtStatus,
+    /// `meta mark`, four octets in host order.
+    Mark,
+    /// `th icmp type . icmp code`: the first two octets of ICMP and ICMPv6, type and code.
+    IcmpTypeCode,
+    /// A number that a map has led to, four octets as they stand in the map ([`Operand::Word`]).
+    Number,
 }
 
 impl Field {
@@ -221,7 +315,7 @@ impl Field {
     pub fn octets(self) -> usize {
         match self {
             Self::NfProto | Self::L4Proto => 1,
-            Self::SourcePort | Self::DestinationPort => 2,
+            Self::SourcePort | Self::DestinationPort | Self::IcmpTypeCode => 2,
             Self::Ip4Source
             | Self::Ip4Destination
             | Self::IifGroup
@@ -229,7 +323,9 @@ impl Field {
             | Self::DestinationType
             | Self::ReversePath
             | Self::CtState
-            | Self::CtStatus => 4,
+            | Self::CtStatus
+            | Self::Mark
+            | Self::Number => 4,
             Self::IifName | Self::OifName | Self::Ip6Source | Self::Ip6Destination => 16,
         }
     }
@@ -255,10 +351,33 @@ pub enum Verdict {
 pub struct Set {
     /// The fields that its keys are made of: what is looked up in it.
     pub key: Vec<Field>,
-    /// Elements are ranges: every [`ElementKey`] has a `last`.
-    pub interval: bool,
+    /// What the keys of its elements are.
+    pub elements: Elements,
     /// A set, or a map to what.
     pub kind: SetKind,
+    /// Every element counts the packets and octets that it was found for. Not in two sets of otherwise the same shape:
+    /// the counters are no part of what an element is.
+    pub counted: bool,
+}
+
+/// What the keys of a set's elements are. Elements never overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elements {
+    /// Values.
+    Values,
+    /// In each field a range.
+    Ranges,
+    /// A range of what the fields are one behind the other, as one number: from one value of all fields to another one,
+    /// in lexical order. Changing one is cheap in a large set, other than with [`Elements::Ranges`], where the kernel
+    /// copies the whole set. With at least two fields; with one it is the same as ranges.
+    Spans,
+}
+
+impl Elements {
+    /// Whether every [`ElementKey`] has a `last`.
+    pub fn have_last(self) -> bool {
+        self != Self::Values
+    }
 }
 
 /// What elements of a set lead to.
@@ -272,16 +391,29 @@ pub enum SetKind {
     Destinations4,
     /// IPv6 address and port.
     Destinations6,
+    /// Numbers, so many.
+    Numbers(u8),
 }
 
 /// The key of an element: its fields one behind the other, each as it stands in the packet and **without** padding.
-/// In an interval set each field is a range of its own, from `first` to `last`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ElementKey {
     /// The value, or the lower end.
     pub first: Arc<[u8]>,
-    /// The upper end, included. `Some` exactly in interval sets.
+    /// The upper end, included. `Some` exactly where elements are ranges or spans.
     pub last: Option<Arc<[u8]>>,
+}
+
+impl ElementKey {
+    /// The element that is found when no other one is (`NFT_SET_ELEM_CATCHALL`), in a set of any shape.
+    pub fn any_other() -> Self {
+        Self { first: Arc::from([]), last: None }
+    }
+
+    /// Whether it is that one.
+    pub fn is_any_other(&self) -> bool {
+        self.first.is_empty()
+    }
 }
 
 /// What an element of a map leads to.
@@ -291,6 +423,8 @@ pub enum Data {
     Verdict(Verdict),
     /// An address and a port.
     Destination(IpAddr, u16),
+    /// Numbers, four octets each, as they will stand in keys ([`Operand::Word`]).
+    Numbers(Arc<[[u8; 4]]>),
 }
 
 impl Verdict {
@@ -342,6 +476,13 @@ impl fmt::Display for Data {
             Self::Verdict(verdict) => verdict.fmt(f),
             Self::Destination(IpAddr::V4(a), port) => write!(f, "{a}:{port}"),
             Self::Destination(IpAddr::V6(a), port) => write!(f, "[{a}]:{port}"),
+            Self::Numbers(numbers) => {
+                for (at, number) in numbers.iter().enumerate() {
+                    let sep = if at == 0 { "" } else { " " };
+                    write!(f, "{sep}{:08x}", u32::from_be_bytes(*number))?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::{process::Command as Process, sync::Arc};
 
 use petiole_fib::model::{
-    Chain, ChainType, Concern, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, Key, NftFamily, Ns,
-    Object, Observed, Op, Rule, Set, SetKind, TableItem, TableRef, Verdict,
+    Chain, ChainType, Concern, Condition, Data, ElementKey, Elements, Expr, Field, Hook, HookPoint, Key,
+    NftFamily, Ns, Object, Observed, Op, Rule, Set, SetKind, TableItem, TableRef, Verdict,
 };
 
 use crate::lab::{Lab, addr, errno, lab, text};
@@ -44,7 +44,15 @@ pub(crate) fn forward(rules: &[&[Expr]]) -> Object {
 }
 
 pub(crate) fn set(name: &str, key: &[Field], interval: bool, kind: SetKind) -> Object {
-    Object::Set(item(name), Set { key: key.to_vec(), interval, kind })
+    Object::Set(
+        item(name),
+        Set {
+            key: key.to_vec(),
+            elements: if interval { Elements::Ranges } else { Elements::Values },
+            kind,
+            counted: false,
+        },
+    )
 }
 
 pub(crate) fn at(octets: &[u8]) -> ElementKey {
@@ -103,15 +111,18 @@ pub(crate) fn everything() -> Vec<Object> {
             "blue",
             &[
                 &[
-                    matched(Condition::In(vec![Field::Ip4Source, Field::Ip4Destination], n[4].clone())),
+                    matched(Condition::In(
+                        vec![Field::Ip4Source.into(), Field::Ip4Destination.into()],
+                        n[4].clone(),
+                    )),
                     Expr::Verdict(Verdict::Return),
                 ],
-                &[matched(Condition::NotIn(vec![Field::IifName], n[1].clone())), Expr::Counter, DROP],
+                &[matched(Condition::NotIn(vec![Field::IifName.into()], n[1].clone())), Expr::Counter, DROP],
             ],
         ),
         forward(&[
             &[matched(Condition::AnyBit(Field::CtState, 6)), ACCEPT],
-            &[Expr::VerdictMap { fields: vec![Field::Ip4Source], map: n[0].clone() }],
+            &[Expr::VerdictMap { key: vec![Field::Ip4Source.into()], map: n[0].clone() }],
             &[matched(Condition::Equal(Field::ReversePath, vec![0; 4])), DROP],
             &[
                 matched(Condition::NotEqual(Field::OifName, ifname("eth0"))),
@@ -124,7 +135,10 @@ pub(crate) fn everything() -> Vec<Object> {
                 matched(Condition::Equal(Field::Ip6Source, addr_octets("2001:db8::1"))),
                 DROP,
             ],
-            &[matched(Condition::In(vec![Field::L4Proto, Field::SourcePort], n[5].clone())), ACCEPT],
+            &[
+                matched(Condition::In(vec![Field::L4Proto.into(), Field::SourcePort.into()], n[5].clone())),
+                ACCEPT,
+            ],
         ]),
         base(
             "nat_in",
@@ -135,13 +149,17 @@ pub(crate) fn everything() -> Vec<Object> {
                 &[
                     matched(Condition::Equal(Field::DestinationType, 2u32.to_ne_bytes().to_vec())),
                     Expr::DestinationMap {
-                        fields: vec![Field::L4Proto, Field::DestinationPort],
+                        key: vec![Field::L4Proto.into(), Field::DestinationPort.into()],
                         map: n[2].clone(),
                         ipv6: false,
                     },
                 ],
                 &[Expr::DestinationMap {
-                    fields: vec![Field::Ip6Destination, Field::L4Proto, Field::DestinationPort],
+                    key: vec![
+                        Field::Ip6Destination.into(),
+                        Field::L4Proto.into(),
+                        Field::DestinationPort.into(),
+                    ],
                     map: n[3].clone(),
                     ipv6: true,
                 }],
@@ -275,7 +293,7 @@ fn a_chain_gets_other_rules_and_an_element_leads_elsewhere() {
             Object::Table(table()),
             chain("a", &[]),
             chain("b", &[&[DROP]]),
-            forward(&[&[Expr::VerdictMap { fields: vec![Field::Ip4Source], map: "tenants".into() }]]),
+            forward(&[&[Expr::VerdictMap { key: vec![Field::Ip4Source.into()], map: "tenants".into() }]]),
             tenants,
             leads("tenants", range, jump("b")),
         ];
@@ -315,7 +333,7 @@ fn what_fails_in_a_transaction_is_named_and_the_rest_is_done() {
             addresses.clone(),
             element("addresses", at(&[10, 0, 0, 1])),
         ]));
-        let in_missing = Condition::In(vec![Field::Ip4Source], "missing".into());
+        let in_missing = Condition::In(vec![Field::Ip4Source.into()], "missing".into());
         let results = lab.apply(vec![
             Op::Create(element("addresses", at(&[10, 0, 0, 2]))),
             Op::Create(element("addresses", at(&[10, 0, 0, 1]))),
@@ -350,7 +368,7 @@ fn what_fails_in_a_transaction_is_named_and_the_rest_is_done() {
 #[test]
 fn what_is_in_use_cannot_be_deleted_and_nothing_else_suffers() {
     lab(|lab| {
-        let lookup = Condition::In(vec![Field::Ip4Source], "addresses".into());
+        let lookup = Condition::In(vec![Field::Ip4Source.into()], "addresses".into());
         lab.must(create(&[
             Object::Table(table()),
             set("addresses", &[Field::Ip4Source], false, SetKind::Set),

@@ -6,7 +6,7 @@ use petiole_fib::{
     model::{Command, Concern, Event, Link, LinkKind, Mac, Ns, Object, Route, RouteKey, RouteTarget},
     nexthops::{Hop, NextHops},
     owner::Owner,
-    plan::{Fib, Scope},
+    plan::{Fib, Notice, Scope},
 };
 
 use crate::lab::{Lab, addr, ip, lab, name, net, shown, uplink};
@@ -55,7 +55,11 @@ impl Driver<'_> {
             if let Event::NamespaceLost(ns, why) = &event {
                 panic!("{ns:?}: {why}");
             }
-            fib.observe(event, Instant::now());
+            for notice in fib.observe(event, Instant::now()) {
+                if let Notice::Failed { key, error, .. } = notice {
+                    println!("refused: {key}: {error}");
+                }
+            }
         }
     }
 

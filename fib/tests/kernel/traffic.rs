@@ -9,8 +9,8 @@ use std::{
 };
 
 use petiole_fib::model::{
-    Chain, ChainType, Command, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, NftFamily, Ns,
-    Object, Op, Rule, Set, SetKind, TableItem, TableRef, Verdict,
+    Chain, ChainType, Command, Condition, Data, ElementKey, Elements, Expr, Field, Hook, HookPoint,
+    NftFamily, Ns, Object, Op, Operand, Rule, Set, SetKind, TableItem, TableRef, Verdict,
 };
 
 use crate::{
@@ -51,7 +51,7 @@ fn base(name: &str, kind: ChainType, point: HookPoint, priority: i32, rules: Vec
 }
 
 /// Makes this a host between two containers: `client` has .2 of the first network, `server` that of the second.
-fn host(lab: &Lab) {
+pub(crate) fn host(lab: &Lab) {
     for (number, name, network) in [(1, "client", 1u8), (2, "server", 2)] {
         lab.namespace(number, name);
         ip(&format!("link add v{name} type veth peer name eth0 netns {name}"));
@@ -71,10 +71,16 @@ fn host(lab: &Lab) {
     }
     let maps = FAMILIES.map(|v6| {
         let kind = if v6 { SetKind::Destinations6 } else { SetKind::Destinations4 };
-        let set = Set { key: key(v6), interval: false, kind };
+        let set = Set { key: key(v6), elements: Elements::Values, kind, counted: false };
         Object::Set(item(map(v6)), set)
     });
-    let destination = |v6| vec![Expr::DestinationMap { fields: key(v6), map: map(v6).into(), ipv6: v6 }];
+    let destination = |v6| {
+        vec![Expr::DestinationMap {
+            key: key(v6).into_iter().map(Operand::Field).collect(),
+            map: map(v6).into(),
+            ipv6: v6,
+        }]
+    };
     let mut ops = vec![Object::Table(item("").table)];
     ops.extend(maps);
     for (name, point) in [("pre", HookPoint::Prerouting), ("out", HookPoint::Output)] {
@@ -163,17 +169,17 @@ fn what_one_tenant_sends_to_another_ends_in_its_chain() {
                 *last.last_mut().unwrap() = 0xff;
                 ElementKey { first: first.into(), last: Some(last.into()) }
             };
-            let set = |key, kind| Set { key: vec![key], interval: true, kind };
+            let set = |key, kind| Set { key: vec![key], elements: Elements::Ranges, kind, counted: false };
             let (sources, others) = (format!("sources{n}"), format!("others{n}"));
             ops.push(Object::Set(item(&sources), set(source, SetKind::Verdicts)));
             ops.push(Object::Set(item(&others), set(destination, SetKind::Set)));
-            let is_other = Condition::In(vec![destination], others.as_str().into());
+            let is_other = Condition::In(vec![destination.into()], others.as_str().into());
             let rules = vec![Rule(vec![Expr::Match(is_other), Expr::Counter, Expr::Verdict(Verdict::Drop)])];
             ops.push(Object::Chain(item(&format!("blue{n}")), Chain { hook: None, rules }));
             let to_chain = Data::Verdict(Verdict::Jump(format!("blue{n}").into()));
             ops.push(Object::Element(item(&sources), range(1, v6), Some(to_chain)));
             ops.push(Object::Element(item(&others), range(2, v6), None));
-            dispatch.push(vec![Expr::VerdictMap { fields: vec![source], map: sources.as_str().into() }]);
+            dispatch.push(vec![Expr::VerdictMap { key: vec![source.into()], map: sources.as_str().into() }]);
         }
         ops.push(base("forward", ChainType::Filter, HookPoint::Forward, 0, dispatch));
         lab.must(ops.into_iter().map(Op::Create).collect());

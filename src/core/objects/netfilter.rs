@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use petiole_config::model::{HostConfig, Name, Network, Publish};
 use petiole_fib::{
     model::{
-        Chain, ChainType, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, IfName, NftFamily,
-        Object, Rule, Set, SetKind, TableItem, TableRef, Verdict,
+        Chain, ChainType, Condition, Data, ElementKey, Elements, Expr, Field, Hook, HookPoint, IfName,
+        NftFamily, Object, Operand, Rule, Set, SetKind, TableItem, TableRef, Verdict,
     },
     owner::Owner,
 };
@@ -69,7 +69,15 @@ fn item(name: &str) -> TableItem {
 }
 
 fn set(name: &str, key: &[Field], interval: bool, kind: SetKind) -> Object {
-    Object::Set(item(name), Set { key: key.to_vec(), interval, kind })
+    Object::Set(
+        item(name),
+        Set {
+            key: key.to_vec(),
+            elements: if interval { Elements::Ranges } else { Elements::Values },
+            kind,
+            counted: false,
+        },
+    )
 }
 
 fn chain(name: &str, hook: Option<(ChainType, HookPoint, i32)>, rules: Vec<Vec<Expr>>) -> Object {
@@ -82,12 +90,17 @@ fn element(set: &str, first: &[u8], last: Option<&[u8]>, data: Option<Data>) -> 
     Object::Element(item(set), key, data)
 }
 
+/// Fields as a key to look up.
+fn operands(fields: &[Field]) -> Vec<Operand> {
+    fields.iter().copied().map(Operand::Field).collect()
+}
+
 fn within(fields: &[Field], set: &str) -> Expr {
-    Expr::Match(Condition::In(fields.to_vec(), set.into()))
+    Expr::Match(Condition::In(operands(fields), set.into()))
 }
 
 fn outside(fields: &[Field], set: &str) -> Expr {
-    Expr::Match(Condition::NotIn(fields.to_vec(), set.into()))
+    Expr::Match(Condition::NotIn(operands(fields), set.into()))
 }
 
 /// The octets of an address.
@@ -153,7 +166,7 @@ fn isolation(config: &HostConfig, objects: &mut Vec<Object>) {
         for f in FAMILIES {
             objects.push(set(TENANTS[f], &SOURCE[f..=f], true, SetKind::Verdicts));
             objects.push(set(SUBNETS[f], &DESTINATION[f..=f], true, SetKind::Set));
-            let judge = vec![Expr::VerdictMap { fields: vec![SOURCE[f]], map: TENANTS[f].into() }];
+            let judge = vec![Expr::VerdictMap { key: operands(&SOURCE[f..=f]), map: TENANTS[f].into() }];
             rules.push(judge.clone());
             input.push(judge);
         }
@@ -269,7 +282,7 @@ fn publishing_chains(objects: &mut Vec<Object>) {
         objects.push(set(PUBLISH_AT[f], &at, false, kind));
         objects.push(set(LOOPBACK[f], &DESTINATION[f..=f], true, SetKind::Set));
         let map = |fields: &[Field], map: &str| Expr::DestinationMap {
-            fields: fields.to_vec(),
+            key: operands(fields),
             map: map.into(),
             ipv6: f == 1,
         };

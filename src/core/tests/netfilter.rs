@@ -23,7 +23,7 @@ fn table(config: &HostConfig, publishing: bool) -> String {
                     "{kind} {} {}{}",
                     item.name,
                     fields.join("."),
-                    if set.interval { " interval" } else { "" }
+                    if set.elements.have_last() { " interval" } else { "" }
                 );
             }
             Object::Element(item, key, data) => {
@@ -50,18 +50,27 @@ fn chain_text(name: &str, chain: &Chain) -> String {
 
 fn expr_text(expr: &Expr) -> String {
     let hex = |value: &[u8]| value.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat();
-    let names = |fields: &[petiole_fib::model::Field]| {
-        fields.iter().map(|f| format!("{f:?}")).collect::<Vec<_>>().join(".")
+    let name = |operand: &Operand| match operand {
+        Operand::Field(field) => format!("{field:?}"),
+        Operand::Word(word) => format!("#{}", word.get()),
+        Operand::Value(_, value) => hex(value),
     };
+    let names = |key: &[Operand]| key.iter().map(name).collect::<Vec<_>>().join(".");
     match expr {
         Expr::Match(Condition::Equal(field, value)) => format!("{field:?} = {}", hex(value)),
         Expr::Match(Condition::NotEqual(field, value)) => format!("{field:?} != {}", hex(value)),
         Expr::Match(Condition::AnyBit(field, bits)) => format!("{field:?} & {bits}"),
         Expr::Match(Condition::In(fields, set)) => format!("{} @{set}", names(fields)),
         Expr::Match(Condition::NotIn(fields, set)) => format!("{} not @{set}", names(fields)),
-        Expr::VerdictMap { fields, map } => format!("{} vmap @{map}", names(fields)),
-        Expr::DestinationMap { fields, map, .. } => format!("dnat to {} map @{map}", names(fields)),
+        Expr::VerdictMap { key, map } => format!("{} vmap @{map}", names(key)),
+        Expr::DestinationMap { key, map, .. } => format!("dnat to {} map @{map}", names(key)),
+        Expr::Lookup { key, map, into } => format!("#{} = {} map @{map}", into.get(), names(key)),
         Expr::Masquerade => "masquerade".into(),
+        Expr::SetMark(word) => format!("mark = #{}", word.get()),
+        Expr::ClearMark => "mark = 0".into(),
+        Expr::SetZone(word) => format!("zone = #{}", word.get()),
+        Expr::SetDscp(dscp) => format!("dscp = {dscp}"),
+        Expr::Log { prefix, per_second } => format!("log {prefix:?} {per_second}/s"),
         Expr::Counter => "counter".into(),
         Expr::Verdict(verdict) => verdict.to_string(),
     }

@@ -15,13 +15,14 @@ use super::{
     },
     data_value, field, read_data, request, table_of,
     uapi::{
-        NFT_MSG_DELSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM, NFT_SET_ELEM_INTERVAL_END,
-        NFTA_DATA_VALUE, NFTA_LIST_ELEM, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_FLAGS, NFTA_SET_ELEM_KEY,
-        NFTA_SET_ELEM_KEY_END, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET, NFTA_TABLE,
+        NFT_MSG_DELSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM, NFT_SET_ELEM_CATCHALL,
+        NFT_SET_ELEM_INTERVAL_END, NFTA_DATA_VALUE, NFTA_LIST_ELEM, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_FLAGS,
+        NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
+        NFTA_TABLE,
     },
     write_data,
 };
-use crate::model::{Data, ElementKey, Field, KernelError, Set, SetKind, TableItem};
+use crate::model::{Data, ElementKey, Elements, Field, KernelError, Set, SetKind, TableItem};
 
 /// Which request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,23 +42,34 @@ pub(super) enum Place {
     Range(Vec<u8>, Vec<u8>),
     /// From, and the first value behind.
     Pair(Vec<u8>, Option<Vec<u8>>),
+    /// What no other element has.
+    Rest,
 }
 
 /// Where the element is in a set of that shape. `EINVAL` when the key is none of such a set.
 pub(super) fn place(set: &Set, key: &ElementKey) -> Result<Place, KernelError> {
     let lay = |octets: &[u8]| lay_out(&set.key, octets);
-    match (&key.last, set.interval) {
-        (None, false) => Ok(Place::Value(lay(&key.first)?)),
-        (Some(last), true) => {
-            if !ordered(&set.key, &key.first, last) {
-                return Err(refused(libc::EINVAL, "a range ends before it begins"));
-            }
-            let (from, to) = (lay(&key.first)?, lay(last)?);
-            Ok(if set.key.len() > 1 { Place::Range(from, to) } else { Place::Pair(from, behind(&to)) })
-        }
-        (None, true) => Err(refused(libc::EINVAL, "a value where the set has ranges")),
-        (Some(_), false) => Err(refused(libc::EINVAL, "a range where the set has values")),
+    if key.is_any_other() {
+        return Ok(Place::Rest);
     }
+    let Some(last) = &key.last else {
+        return match set.elements {
+            Elements::Values => Ok(Place::Value(lay(&key.first)?)),
+            Elements::Ranges | Elements::Spans => {
+                Err(refused(libc::EINVAL, "a value where the set has ranges"))
+            }
+        };
+    };
+    let (from, to) = (lay(&key.first)?, lay(last)?);
+    let (in_order, joined) = match set.elements {
+        Elements::Values => return Err(refused(libc::EINVAL, "a range where the set has values")),
+        Elements::Ranges => (ordered(&set.key, &key.first, last), set.key.len() == 1),
+        Elements::Spans => (key.first <= *last, true),
+    };
+    if !in_order {
+        return Err(refused(libc::EINVAL, "a range ends before it begins"));
+    }
+    Ok(if joined { Place::Pair(from, behind(&to)) } else { Place::Range(from, to) })
 }
 
 /// Whether such a map leads to such data.
@@ -66,6 +78,7 @@ pub(super) fn check_data(set: &Set, data: Option<&Data>) -> Result<(), KernelErr
         (SetKind::Set, None) | (SetKind::Verdicts, Some(Data::Verdict(_))) => true,
         (SetKind::Destinations4, Some(Data::Destination(address, _))) => address.is_ipv4(),
         (SetKind::Destinations6, Some(Data::Destination(address, _))) => address.is_ipv6(),
+        (SetKind::Numbers(count), Some(Data::Numbers(numbers))) => numbers.len() == usize::from(count),
         _ => false,
     };
     if fits { Ok(()) } else { Err(refused(libc::EINVAL, "not what elements of this map lead to")) }
@@ -85,16 +98,20 @@ pub(super) fn write(
         Verb::Delete => (NFT_MSG_DELSETELEM, 0),
     };
     let (key, last, end) = match place {
-        Place::Value(key) => (key, None, None),
-        Place::Range(key, last) => (key, Some(last), None),
-        Place::Pair(key, end) => (key, None, end.as_ref()),
+        Place::Value(key) => (Some(key), None, None),
+        Place::Range(key, last) => (Some(key), Some(last), None),
+        Place::Pair(key, end) => (Some(key), None, end.as_ref()),
+        Place::Rest => (None, None, None),
     };
     request(w, message, set.table.family, flags, seq, |w| {
         w.text(NFTA_TABLE, &set.table.name);
         w.text(NFTA_SET_ELEM_LIST_SET, &set.name);
         w.nested(NFTA_SET_ELEM_LIST_ELEMENTS, |w| {
             w.nested(NFTA_LIST_ELEM, |w| {
-                data_value(w, NFTA_SET_ELEM_KEY, key);
+                match key {
+                    Some(key) => data_value(w, NFTA_SET_ELEM_KEY, key),
+                    None => be32(w, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_CATCHALL),
+                }
                 if let Some(last) = last {
                     data_value(w, NFTA_SET_ELEM_KEY_END, last);
                 }
@@ -178,16 +195,23 @@ impl<'a> Gather<'a> {
                 _ => {}
             }
         }
-        let (key, end) = (key?, flags & NFT_SET_ELEM_INTERVAL_END != 0);
-        if flags & !NFT_SET_ELEM_INTERVAL_END != 0
-            || (data.is_none() && !end && self.set.kind != SetKind::Set)
-        {
+        let end = flags & NFT_SET_ELEM_INTERVAL_END != 0;
+        if data.is_none() && !end && self.set.kind != SetKind::Set {
             return None;
         }
-        if last.is_some() && !self.set.interval {
+        if flags == NFT_SET_ELEM_CATCHALL {
+            self.found.push((ElementKey::any_other(), data));
+            return Some(());
+        }
+        let key = key?;
+        if flags & !NFT_SET_ELEM_INTERVAL_END != 0 {
             return None;
         }
-        if self.set.interval && self.set.key.len() == 1 {
+        let ranges = self.set.elements.have_last();
+        if last.is_some() && !ranges {
+            return None;
+        }
+        if self.set.elements == Elements::Spans || (ranges && self.set.key.len() == 1) {
             if key.len() != field::key_octets(&self.set.key) {
                 return None;
             }
@@ -197,7 +221,7 @@ impl<'a> Gather<'a> {
         let first = take_in(&self.set.key, key)?;
         let last = match last {
             Some(last) => Some(take_in(&self.set.key, last)?),
-            None => self.set.interval.then(|| first.clone()),
+            None => ranges.then(|| first.clone()),
         };
         self.found.push((ElementKey { first, last }, data));
         Some(())
@@ -208,7 +232,7 @@ impl<'a> Gather<'a> {
         if self.strange {
             return Err(Unfit::Strange);
         }
-        self.join();
+        self.join()?;
         self.found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         if self.found.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
             return Err(Unfit::Twice);
@@ -218,7 +242,12 @@ impl<'a> Gather<'a> {
 
     /// Makes ranges of their beginnings and ends. One that the next range, or nothing, follows without an end goes as
     /// far as it can; an end without a beginning says nothing.
-    fn join(&mut self) {
+    fn join(&mut self) -> Result<(), Unfit> {
+        let key = &self.set.key;
+        let range = |first: &[u8], last: &[u8]| -> Result<ElementKey, Unfit> {
+            let first = take_in(key, first).ok_or(Unfit::Strange)?;
+            Ok(ElementKey { first, last: Some(take_in(key, last).ok_or(Unfit::Strange)?) })
+        };
         self.bounds.sort_by(|a, b| {
             a.0.cmp(&b.0).then_with(|| matches!(a.1, Bound::Begin(_)).cmp(&matches!(b.1, Bound::Begin(_))))
         });
@@ -227,7 +256,7 @@ impl<'a> Gather<'a> {
             if let Some((first, data)) = open.take() {
                 // The value is not zero: something lies before it, at it only what is told twice.
                 let last = before(&value).unwrap_or_else(|| value.clone());
-                self.found.push((range(first, last), data));
+                self.found.push((range(&first, &last)?, data));
             }
             if let Bound::Begin(data) = bound {
                 open = Some((value, data));
@@ -235,13 +264,10 @@ impl<'a> Gather<'a> {
         }
         if let Some((first, data)) = open {
             let last = vec![0xff; first.len()];
-            self.found.push((range(first, last), data));
+            self.found.push((range(&first, &last)?, data));
         }
+        Ok(())
     }
-}
-
-fn range(first: Vec<u8>, last: Vec<u8>) -> ElementKey {
-    ElementKey { first: first.into(), last: Some(last.into()) }
 }
 
 /// The value in `NFTA_DATA_VALUE`.

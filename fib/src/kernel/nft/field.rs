@@ -8,16 +8,16 @@ use super::{
     uapi::{
         ETH_P_IP, ETH_P_IPV6, NFPROTO_IPV4, NFPROTO_IPV6, NFT_CT_STATE, NFT_CT_STATUS,
         NFT_FIB_RESULT_ADDRTYPE, NFT_FIB_RESULT_OIF, NFT_META_IIFGROUP, NFT_META_IIFNAME, NFT_META_L4PROTO,
-        NFT_META_NFPROTO, NFT_META_OIFGROUP, NFT_META_OIFNAME, NFT_META_PROTOCOL, NFT_PAYLOAD_NETWORK_HEADER,
-        NFT_PAYLOAD_TRANSPORT_HEADER, NFTA_CT_DREG, NFTA_CT_KEY, NFTA_FIB_DREG, NFTA_FIB_F_DADDR,
-        NFTA_FIB_F_IIF, NFTA_FIB_F_SADDR, NFTA_FIB_FLAGS, NFTA_FIB_RESULT, NFTA_META_DREG, NFTA_META_KEY,
-        NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET,
+        NFT_META_MARK, NFT_META_NFPROTO, NFT_META_OIFGROUP, NFT_META_OIFNAME, NFT_META_PROTOCOL,
+        NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER, NFTA_CT_DREG, NFTA_CT_KEY, NFTA_FIB_DREG,
+        NFTA_FIB_F_DADDR, NFTA_FIB_F_IIF, NFTA_FIB_F_SADDR, NFTA_FIB_FLAGS, NFTA_FIB_RESULT, NFTA_META_DREG,
+        NFTA_META_KEY, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET,
     },
 };
 use crate::model::{Field, NftFamily};
 
 /// All of them.
-const ALL: [Field; 16] = [
+const ALL: [Field; 19] = [
     Field::NfProto,
     Field::L4Proto,
     Field::IifName,
@@ -34,10 +34,15 @@ const ALL: [Field; 16] = [
     Field::ReversePath,
     Field::CtState,
     Field::CtStatus,
+    Field::Mark,
+    Field::IcmpTypeCode,
+    Field::Number,
 ];
 
 /// Bits of one field's type in the type of a concatenation (`TYPE_BITS` of the `nft` program).
 const TYPE_BITS: u32 = 6;
+/// The type of numbers of any length.
+pub(super) const INTEGER: u32 = 4;
 /// As many types as fit into 32 bits.
 pub(super) const MAX_FIELDS: usize = 5;
 
@@ -48,7 +53,7 @@ pub(super) enum Needs {
     Nothing,
     /// An IP version, as `NFPROTO_*`.
     Network(u8),
-    /// A transport protocol with ports.
+    /// A transport protocol with ports, or with types and codes.
     Transport,
 }
 
@@ -57,7 +62,7 @@ pub(super) fn needs(field: Field) -> Needs {
     match field {
         Field::Ip4Source | Field::Ip4Destination => Needs::Network(NFPROTO_IPV4),
         Field::Ip6Source | Field::Ip6Destination => Needs::Network(NFPROTO_IPV6),
-        Field::SourcePort | Field::DestinationPort => Needs::Transport,
+        Field::SourcePort | Field::DestinationPort | Field::IcmpTypeCode => Needs::Transport,
         _ => Needs::Nothing,
     }
 }
@@ -72,6 +77,7 @@ pub(super) fn host_order(field: Field) -> bool {
             | Field::ReversePath
             | Field::CtState
             | Field::CtStatus
+            | Field::Mark
     )
 }
 
@@ -99,6 +105,9 @@ pub(super) fn name(field: Field) -> &'static str {
         Field::ReversePath => "fib saddr . iif oif",
         Field::CtState => "ct state",
         Field::CtStatus => "ct status",
+        Field::Mark => "meta mark",
+        Field::IcmpTypeCode => "icmp type and code",
+        Field::Number => "number",
     }
 }
 
@@ -112,10 +121,12 @@ pub(super) fn named(text: &str) -> Option<Field> {
 fn datatype(field: Field) -> u32 {
     match field {
         Field::NfProto => 2,
-        Field::Ip4Source | Field::Ip4Destination => 7,
+        // It ends at concatenated `integer`s, which have no length of their own: numbers look like IPv4 addresses there.
+        Field::Ip4Source | Field::Ip4Destination | Field::Number => 7,
         Field::Ip6Source | Field::Ip6Destination => 8,
         Field::L4Proto => 12,
-        Field::SourcePort | Field::DestinationPort => 13,
+        Field::SourcePort | Field::DestinationPort | Field::IcmpTypeCode => 13,
+        Field::Mark => 19,
         Field::ReversePath => 20,
         Field::CtState => 26,
         Field::CtStatus => 28,
@@ -177,6 +188,10 @@ pub(super) fn load(w: &mut Writer, field: Field, register: u32) {
         Field::ReversePath => fib(w, NFT_FIB_RESULT_OIF, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF, register),
         Field::CtState => ct(w, NFT_CT_STATE, register),
         Field::CtStatus => ct(w, NFT_CT_STATUS, register),
+        Field::Mark => meta(w, NFT_META_MARK, register),
+        Field::IcmpTypeCode => payload(w, NFT_PAYLOAD_TRANSPORT_HEADER, 0, field, register),
+        // No packet has it; `rule` refuses.
+        Field::Number => {}
     }
 }
 
@@ -202,12 +217,21 @@ fn meta(w: &mut Writer, key: u32, register: u32) {
     });
 }
 
+/// Loads octets of the IP header.
+pub(super) fn load_header(w: &mut Writer, offset: u32, octets: usize, register: u32) {
+    octets_at(w, NFT_PAYLOAD_NETWORK_HEADER, offset, octets, register);
+}
+
 fn payload(w: &mut Writer, base: u32, offset: u32, field: Field, register: u32) {
+    octets_at(w, base, offset, field.octets(), register);
+}
+
+fn octets_at(w: &mut Writer, base: u32, offset: u32, octets: usize, register: u32) {
     expression(w, "payload", |w| {
         be32(w, NFTA_PAYLOAD_DREG, register);
         be32(w, NFTA_PAYLOAD_BASE, base);
         be32(w, NFTA_PAYLOAD_OFFSET, offset);
-        be32(w, NFTA_PAYLOAD_LEN, field.octets() as u32);
+        be32(w, NFTA_PAYLOAD_LEN, octets as u32);
     });
 }
 

@@ -152,10 +152,13 @@ fn check_target(verdict: &Verdict) -> OpResult {
 
 /// Appends one expression of a rule.
 fn expression(w: &mut Writer, name: &str, body: impl FnOnce(&mut Writer)) {
-    w.nested(NFTA_LIST_ELEM, |w| {
-        w.text(NFTA_EXPR_NAME, name);
-        w.nested(NFTA_EXPR_DATA, body);
-    });
+    w.nested(NFTA_LIST_ELEM, |w| named_expression(w, name, body));
+}
+
+/// What an expression is made of.
+fn named_expression(w: &mut Writer, name: &str, body: impl FnOnce(&mut Writer)) {
+    w.text(NFTA_EXPR_NAME, name);
+    w.nested(NFTA_EXPR_DATA, body);
 }
 
 /// An attribute that holds a value for registers.
@@ -211,6 +214,10 @@ fn write_data(w: &mut Writer, data: &Data) {
             value.extend_from_slice(&[0; 2]);
             w.attribute(NFTA_DATA_VALUE, &value);
         }
+        // Behind a number that means nothing: see `rule`.
+        Data::Numbers(numbers) => {
+            w.attribute(NFTA_DATA_VALUE, &[&[0; 4], numbers.as_flattened()].concat());
+        }
     }
 }
 
@@ -223,6 +230,11 @@ fn read_data(payload: &[u8], kind: SetKind) -> Option<Data> {
             let octets = if kind == SetKind::Destinations4 { 4 } else { 16 };
             let (address, rest) = value.split_at_checked(octets)?;
             Some(Data::Destination(address_of(address)?, u16_at(rest, 0).map(u16::from_be)?))
+        }
+        (SetKind::Numbers(count), NFTA_DATA_VALUE) => {
+            let (numbers, rest) = value.as_chunks();
+            let (_, numbers) = numbers.split_first()?;
+            (rest.is_empty() && numbers.len() == usize::from(count)).then(|| Data::Numbers(numbers.into()))
         }
         _ => None,
     }

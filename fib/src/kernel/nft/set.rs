@@ -8,18 +8,20 @@ use super::{
         uapi::{NLM_F_CREATE, NLM_F_EXCL},
     },
     field::{self, MAX_FIELDS},
-    mark, request, table_of,
+    mark, named_expression, request, table_of,
     uapi::{
         NFT_DATA_VERDICT, NFT_MSG_DELSET, NFT_MSG_GETSET, NFT_MSG_NEWSET, NFT_SET_ANONYMOUS, NFT_SET_CONCAT,
         NFT_SET_INTERVAL, NFT_SET_MAP, NFTA_LIST_ELEM, NFTA_SET_DATA_LEN, NFTA_SET_DATA_TYPE, NFTA_SET_DESC,
-        NFTA_SET_DESC_CONCAT, NFTA_SET_FIELD_LEN, NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN,
-        NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_USERDATA, NFTA_TABLE,
+        NFTA_SET_DESC_CONCAT, NFTA_SET_EXPR, NFTA_SET_FIELD_LEN, NFTA_SET_FLAGS, NFTA_SET_ID,
+        NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_USERDATA, NFTA_TABLE,
     },
 };
-use crate::model::{Field, OpResult, Set, SetKind, TableItem, TableRef};
+use crate::model::{Elements, Field, OpResult, Set, SetKind, TableItem, TableRef};
 
 /// Between the names of the fields in a set's comment.
 const BETWEEN: &str = " . ";
+/// Behind them, where elements are spans.
+const SPANS: &str = " in one";
 
 /// A set as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +34,8 @@ pub(super) struct Seen {
 }
 
 /// What is told of a set that cannot be told as it is: it has no key, and so differs from every set that is wanted.
-pub(super) const STRANGE: Set = Set { key: Vec::new(), interval: false, kind: SetKind::Set };
+pub(super) const STRANGE: Set =
+    Set { key: Vec::new(), elements: Elements::Values, kind: SetKind::Set, counted: false };
 
 /// Whether a set can be of that shape.
 pub(super) fn check(set: &Set) -> OpResult {
@@ -40,10 +43,16 @@ pub(super) fn check(set: &Set) -> OpResult {
         return Err(refused(libc::EINVAL, format!("a key has one to {MAX_FIELDS} fields")));
     }
     match set.key.iter().find(|field| field::host_order(**field)) {
-        Some(field) if set.interval => {
+        Some(field) if set.elements.have_last() => {
             Err(refused(libc::EINVAL, format!("{} has no ranges", field::name(*field))))
         }
-        _ => Ok(()),
+        _ if set.elements == Elements::Spans && set.key.len() == 1 => {
+            Err(refused(libc::EINVAL, "spans of one field are ranges"))
+        }
+        _ => match set.kind {
+            SetKind::Numbers(0 | 4..) => Err(refused(libc::EINVAL, "a map leads to one to 3 numbers")),
+            _ => Ok(()),
+        },
     }
 }
 
@@ -53,7 +62,7 @@ pub(super) fn create(w: &mut Writer, seq: u32, item: &TableItem, set: &Set, numb
         w.text(NFTA_TABLE, &item.table.name);
         w.text(NFTA_SET_NAME, &item.name);
         be32(w, NFTA_SET_FLAGS, flags_of(set));
-        be32(w, NFTA_SET_KEY_TYPE, field::datatype_of(&set.key));
+        be32(w, NFTA_SET_KEY_TYPE, key_type(set.elements, &set.key));
         be32(w, NFTA_SET_KEY_LEN, field::key_octets(&set.key) as u32);
         if let Some((kind, octets)) = data_of(set.kind) {
             be32(w, NFTA_SET_DATA_TYPE, kind);
@@ -71,9 +80,16 @@ pub(super) fn create(w: &mut Writer, seq: u32, item: &TableItem, set: &Set, numb
                 });
             });
         }
+        if set.counted {
+            w.nested(NFTA_SET_EXPR, |w| named_expression(w, "counter", |_| {}));
+        }
         // The kernel knows the lengths of the fields, not which ones they are.
         let names: Vec<_> = set.key.iter().copied().map(field::name).collect();
-        let mut data = mark::write(mark::SET_COMMENT, &names.join(BETWEEN));
+        let mut text = names.join(BETWEEN);
+        if set.elements == Elements::Spans {
+            text.push_str(SPANS);
+        }
+        let mut data = mark::write(mark::SET_COMMENT, &text);
         if let [one] = set.key[..] {
             // Or the `nft` program shows names of links as noise.
             data.extend(mark::byte_order(field::host_order(one) || field::is_name(one)));
@@ -106,7 +122,7 @@ fn name(w: &mut Writer, item: &TableItem) {
 pub(super) fn decode(message: Message<'_>) -> Option<Seen> {
     let table = table_of(message, NFT_MSG_NEWSET)?;
     let (mut named, mut flags, mut key_type, mut key_octets) = (None, 0, 0, 0);
-    let (mut data, mut fields, mut comment) = ((0, 0), Vec::new(), None);
+    let (mut data, mut fields, mut comment, mut counted) = ((0, 0), Vec::new(), None, false);
     for (number, payload) in attributes_after(message.body, FIXED) {
         let value = be32_of(payload).unwrap_or(0);
         match number {
@@ -117,15 +133,24 @@ pub(super) fn decode(message: Message<'_>) -> Option<Seen> {
             NFTA_SET_DATA_TYPE => data.0 = value,
             NFTA_SET_DATA_LEN => data.1 = value,
             NFTA_SET_DESC => fields = field_octets(payload),
+            NFTA_SET_EXPR => counted = true,
             NFTA_SET_USERDATA => comment = mark::read(mark::SET_COMMENT, payload),
             _ => {}
         }
     }
     let item = TableItem { table, name: named?.into() };
+    let spans = comment.is_some_and(|text| text.ends_with(SPANS));
+    let comment = comment.map(|text| text.strip_suffix(SPANS).unwrap_or(text));
     let said = comment.and_then(|text| text.split(BETWEEN).map(field::named).collect::<Option<Vec<_>>>());
-    let key = said.filter(|key| field::datatype_of(key) == key_type).or_else(|| field::of_datatype(key_type));
     let kind = kind_of(flags, data);
-    let shape = key.zip(kind).map(|(key, kind)| Set { key, interval: flags & NFT_SET_INTERVAL != 0, kind });
+    let elements = match flags & NFT_SET_INTERVAL {
+        0 => Elements::Values,
+        _ if spans => Elements::Spans,
+        _ => Elements::Ranges,
+    };
+    let key = said.filter(|key| self::key_type(elements, key) == key_type);
+    let key = key.or_else(|| field::of_datatype(key_type));
+    let shape = key.zip(kind).map(|(key, kind)| Set { key, elements, kind, counted });
     let shape = shape.filter(|set| {
         check(set).is_ok()
             && flags == flags_of(set)
@@ -133,6 +158,12 @@ pub(super) fn decode(message: Message<'_>) -> Option<Seen> {
             && (!described(set) || fields.iter().copied().eq(set.key.iter().map(|f| f.octets() as u32)))
     });
     Some(Seen { item, anonymous: flags & NFT_SET_ANONYMOUS != 0, shape })
+}
+
+/// What the key looks like to the `nft` program. It takes a key of several types in a set with ranges for one with a
+/// range in each, and ends when it is not.
+fn key_type(elements: Elements, key: &[Field]) -> u32 {
+    if elements == Elements::Spans { field::INTEGER } else { field::datatype_of(key) }
 }
 
 fn field_octets(description: &[u8]) -> Vec<u32> {
@@ -146,7 +177,7 @@ fn field_octets(description: &[u8]) -> Vec<u32> {
 
 fn flags_of(set: &Set) -> u32 {
     let mut flags = 0;
-    if set.interval {
+    if set.elements.have_last() {
         flags |= NFT_SET_INTERVAL;
     }
     if set.kind != SetKind::Set {
@@ -160,7 +191,7 @@ fn flags_of(set: &Set) -> u32 {
 
 /// Whether the kernel must know where the fields are: for ranges in each. Other keys are one value to it.
 fn described(set: &Set) -> bool {
-    set.interval && set.key.len() > 1
+    set.elements == Elements::Ranges && set.key.len() > 1
 }
 
 /// Type and octets of what a map leads to.
@@ -171,6 +202,10 @@ fn data_of(kind: SetKind) -> Option<(u32, Option<u32>)> {
         SetKind::Verdicts => Some((NFT_DATA_VERDICT, None)),
         SetKind::Destinations4 => Some((field::datatype_of(&DESTINATION4), Some(8))),
         SetKind::Destinations6 => Some((field::datatype_of(&DESTINATION6), Some(20))),
+        SetKind::Numbers(count) => {
+            let numbers = vec![Field::Number; usize::from(count) + 1];
+            Some((field::datatype_of(&numbers), Some(4 * (u32::from(count) + 1))))
+        }
     }
 }
 
@@ -182,7 +217,7 @@ fn kind_of(flags: u32, (kind, octets): (u32, u32)) -> Option<SetKind> {
         return Some(SetKind::Set);
     }
     let all = [SetKind::Verdicts, SetKind::Destinations4, SetKind::Destinations6];
-    all.into_iter().find(|candidate| {
+    all.into_iter().chain((1..=3).map(SetKind::Numbers)).find(|candidate| {
         data_of(*candidate).is_some_and(|(k, o)| k == kind && o.is_none_or(|o| o == octets))
     })
 }

@@ -12,8 +12,8 @@ use super::{
     uapi::{NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWTABLE},
 };
 use crate::model::{
-    ChainType, Condition, Data, ElementKey, Expr, Field, Hook, HookPoint, NftFamily, Rule, Set, SetKind,
-    TableItem, TableRef, Verdict,
+    ChainType, Condition, Data, ElementKey, Elements, Expr, Field, Hook, HookPoint, NftFamily, Rule, Set,
+    SetKind, TableItem, TableRef, Verdict,
 };
 
 fn table() -> TableRef {
@@ -25,7 +25,7 @@ fn item(name: &str) -> TableItem {
 }
 
 fn ranges() -> Set {
-    Set { key: vec![Field::Ip4Source], interval: true, kind: SetKind::Verdicts }
+    Set { key: vec![Field::Ip4Source], elements: Elements::Ranges, kind: SetKind::Verdicts, counted: false }
 }
 
 fn range(first: [u8; 4], last: [u8; 4]) -> ElementKey {
@@ -63,7 +63,12 @@ fn a_range_of_one_field_is_two_elements_of_one_request() {
 #[test]
 #[cfg(target_endian = "little")]
 fn ranges_of_several_fields_are_one_element_with_two_keys_filled_up_to_registers() {
-    let set = Set { key: vec![Field::L4Proto, Field::DestinationPort], interval: true, kind: SetKind::Set };
+    let set = Set {
+        key: vec![Field::L4Proto, Field::DestinationPort],
+        elements: Elements::Ranges,
+        kind: SetKind::Set,
+        counted: false,
+    };
     let key = ElementKey { first: [6, 0, 80].into(), last: Some([17, 0, 90].into()) };
     let mut w = Writer::default();
     element::write(&mut w, 7, Verb::Delete, &item("s"), &element::place(&set, &key).unwrap(), None);
@@ -107,14 +112,18 @@ fn samples() -> Vec<u8> {
     chain::create_table(&mut w, 1, &table());
     let hook = Hook { kind: ChainType::Nat, point: HookPoint::Postrouting, priority: -1 };
     chain::put(&mut w, 2, 0, &item("c"), Some(&hook));
-    let matched = Condition::In(vec![Field::Ip6Source, Field::L4Proto, Field::SourcePort], "s".into());
+    let matched = Condition::In(
+        vec![Field::Ip6Source.into(), Field::L4Proto.into(), Field::SourcePort.into()],
+        "s".into(),
+    );
     let rule = Rule(vec![Expr::Match(matched), Expr::Counter, Expr::Masquerade]);
     rule::append(&mut w, 3, &item("c"), &rule).unwrap();
     set::create(&mut w, 4, &item("s"), &ranges(), 1);
     let several = Set {
         key: vec![Field::Ip4Destination, Field::DestinationPort],
-        interval: true,
+        elements: Elements::Ranges,
         kind: SetKind::Destinations6,
+        counted: false,
     };
     set::create(&mut w, 5, &item("m"), &several, 2);
     let place = element::place(&ranges(), &range([10, 0, 0, 0], [10, 0, 0, 255])).unwrap();
@@ -146,12 +155,12 @@ fn decode_all(bytes: &[u8]) {
             (vec![Field::Ip4Destination, Field::DestinationPort], SetKind::Destinations6),
             (vec![Field::L4Proto], SetKind::Destinations4),
         ] {
-            for interval in [false, true] {
-                let shape = Set { key: key.clone(), interval, kind };
+            for elements in [Elements::Values, Elements::Ranges] {
+                let shape = Set { key: key.clone(), elements, kind, counted: false };
                 let mut gather = Gather::new(&shape);
                 gather.read(of(NFT_MSG_NEWSETELEM));
                 for (key, _) in gather.finish().unwrap_or_default() {
-                    assert_eq!(key.last.is_some(), interval);
+                    assert_eq!(key.last.is_some(), elements.have_last());
                 }
             }
         }
@@ -184,7 +193,8 @@ fn what_is_asked_for_reads_as_what_was_meant() {
 
 #[test]
 fn an_element_told_twice_makes_a_dump_unfit() {
-    let set = Set { key: vec![Field::Ip4Source], interval: false, kind: SetKind::Set };
+    let set =
+        Set { key: vec![Field::Ip4Source], elements: Elements::Values, kind: SetKind::Set, counted: false };
     let mut w = Writer::default();
     for last in [1, 2, 1] {
         let place = Place::Value(vec![10, 0, 0, last]);

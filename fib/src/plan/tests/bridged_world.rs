@@ -5,9 +5,9 @@ use std::{net::IpAddr, sync::Arc};
 use super::world::{address, ip, link, neighbour, net, route_out_of, sysctl};
 use crate::{
     model::{
-        BridgePort, Chain, ChainType, Condition, Data, ElementKey, Expr, FdbKey, FdbTarget, Field, Hook,
-        HookPoint, Key, Link, LinkKind, Mac, NftFamily, Ns, Object, Rule, Set, SetKind, TableItem, TableRef,
-        Verdict,
+        BridgePort, Chain, ChainType, Condition, Data, ElementKey, Elements, Expr, FdbKey, FdbTarget, Field,
+        Hook, HookPoint, Key, Link, LinkKind, Mac, NftFamily, Ns, Object, Operand, Rule, Set, SetKind,
+        TableItem, TableRef, Verdict,
     },
     owner::Owner,
 };
@@ -108,7 +108,15 @@ pub(super) fn hook(point: HookPoint, priority: i32) -> Hook {
 }
 
 pub(super) fn set(name: &str, key: &[Field], interval: bool, kind: SetKind) -> Object {
-    Object::Set(item(name), Set { key: key.to_vec(), interval, kind })
+    Object::Set(
+        item(name),
+        Set {
+            key: key.to_vec(),
+            elements: if interval { Elements::Ranges } else { Elements::Values },
+            kind,
+            counted: false,
+        },
+    )
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {
@@ -142,8 +150,12 @@ pub(super) fn ruleset(tenants: &[(&str, &str)], with_address: bool) -> Vec<Objec
     if with_address {
         fields.insert(0, Field::Ip4Destination);
     }
-    let published = Expr::DestinationMap { fields: fields.clone(), map: Arc::from("published"), ipv6: false };
-    let sources = Expr::VerdictMap { fields: vec![Field::Ip4Source], map: Arc::from("sources") };
+    let published = Expr::DestinationMap {
+        key: fields.iter().copied().map(Operand::Field).collect(),
+        map: Arc::from("published"),
+        ipv6: false,
+    };
+    let sources = Expr::VerdictMap { key: vec![Field::Ip4Source.into()], map: Arc::from("sources") };
     let mut all = vec![
         Object::Table(table()),
         chain("forward", Some(hook(HookPoint::Forward, 0)), vec![vec![sources]]),

@@ -147,7 +147,7 @@ fn elements_that_stay_follow_their_set_and_come_back_with_it() {
     let mut world = with_ruleset();
     // The same keys, but what they lead to is another kind of thing for the kernel.
     world.want(set("sources", &[Field::Ip4Destination], true, SetKind::Verdicts));
-    let by = Expr::VerdictMap { fields: vec![Field::Ip4Destination], map: Arc::from("sources") };
+    let by = Expr::VerdictMap { key: vec![Field::Ip4Destination.into()], map: Arc::from("sources") };
     world.want(chain("forward", Some(hook(HookPoint::Forward, 0)), vec![vec![by]]));
     world.settle();
     assert_one_transaction(&world);

@@ -27,7 +27,7 @@ fn main() {
     let containers = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(200);
     private();
     let mut engine = Engine::start();
-    engine.must(vec![Op::Create(link("pb-red", LinkKind::Bridge, None))]);
+    engine.must(vec![Op::Create(link("pb-red", LinkKind::Bridge { netfilter: false }, None))]);
     engine.must(vec![Op::Create(link("px-5", vxlan(5), Some(port(false))))]);
     attach(&mut engine, containers);
     entries(&mut engine);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use petiole_bgp::rib::{FibNextHop, NextHops};
+use petiole_bgp::rib::{FibChange, FibNextHop, NextHops};
 use petiole_fib::{
     model::Resolution,
     nexthops::{Hop, NextHops as KernelHops},
@@ -16,8 +16,9 @@ impl Core {
     pub(super) fn install_routes(&mut self) {
         let mut room = ROUTES_WAITING.saturating_sub(self.fib.routes_waiting());
         while room > 0 {
-            let Some((prefix, next_hops)) = self.speaker.next_route_change() else { break };
+            let Some(FibChange { prefix, next_hops, label }) = self.speaker.next_route_change() else { break };
             room -= 1;
+            self.remote_member(prefix, label);
             match next_hops.map(|n| self.kernel_hops(&n)).filter(|n| !n.is_empty()) {
                 Some(hops) => {
                     let source = self.preferred_source(&prefix);

@@ -29,7 +29,7 @@ const MAX_PATHS: usize = 16;
 pub(super) fn speaker(c: &HostConfig, router_id: Ipv4Addr, host_name: &str, own: &[Vec<IpNet>]) -> Config {
     let host_name = c.host.name.as_ref().map_or(host_name, |n| n.as_str()).to_owned();
     let peers = c.neighbors.iter().map(|n| peer(c, n, own)).collect();
-    Config { asn: c.host.asn, router_id, host_name, max_paths: MAX_PATHS, peers }
+    Config { asn: c.host.asn, router_id, host_name, max_paths: MAX_PATHS, label: elsewhere::GROUP, peers }
 }
 
 fn peer(c: &HostConfig, n: &Neighbor, own: &[Vec<IpNet>]) -> PeerConfig {

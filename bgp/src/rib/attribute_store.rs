@@ -32,6 +32,8 @@ pub(crate) struct AttributeStore {
     /// needs 32 octets of the one and none of the other.
     digests: Slab<Digest>,
     values: Slab<Value>,
+    /// The second part of large communities that label a route.
+    label: u32,
 }
 
 /// What the decision process and the export rules ask of an attribute set.
@@ -45,6 +47,8 @@ pub(crate) struct Digest {
     pub(crate) med: u32,
     /// The AS that the route entered from; 0 for our own.
     pub(crate) neighbor_as: u32,
+    /// The label; 0: none.
+    pub(crate) label: u32,
     /// The next hop's number in the [`NextHopTracker`].
     pub(crate) next_hop: u32,
     /// AS_PATH length.
@@ -62,7 +66,8 @@ const REFLECTED: u8 = 16;
 const VACANT: u8 = 128;
 
 impl Digest {
-    fn of(attributes: &Attributes, hash: u32, next_hop: u32) -> Self {
+    fn of(attributes: &Attributes, hash: u32, next_hop: u32, label: u32) -> Self {
+        let labels = attributes.large_communities().iter().filter(|community| community.local1 == label);
         let has = |community| attributes.communities().contains(&community);
         let mut flags = 0;
         if has(Community::NO_ADVERTISE) {
@@ -86,6 +91,7 @@ impl Digest {
             local_pref: attributes.local_pref().unwrap_or(DEFAULT_LOCAL_PREF),
             med: attributes.med().unwrap_or(0),
             neighbor_as: attributes.as_path().neighbor_as().unwrap_or(0),
+            label: labels.map(|community| community.local2).min().unwrap_or(0),
             next_hop,
             path_length: attributes.as_path().len().try_into().unwrap_or(u16::MAX),
             origin: attributes.origin(),
@@ -136,6 +142,7 @@ impl SlabItem for Digest {
             local_pref: 0,
             med: 0,
             neighbor_as: 0,
+            label: 0,
             next_hop: 0,
             path_length: 0,
             origin: Origin::Igp,
@@ -173,6 +180,11 @@ fn spread(hash: u32) -> u64 {
 }
 
 impl AttributeStore {
+    /// An empty one, for routes that are labelled by large communities with this as their second part.
+    pub(crate) fn new(label: u32) -> Self {
+        Self { label, ..Self::default() }
+    }
+
     /// The id of these attributes, with one reference for the caller.
     pub(crate) fn intern(&mut self, attributes: Attributes, next_hops: &mut NextHopTracker) -> AttributesId {
         let hash = (self.hasher.hash_one(&attributes) >> 32) as u32;
@@ -188,7 +200,7 @@ impl AttributeStore {
             }
             Entry::Vacant(place) => {
                 let next_hop = next_hops.name(attributes.next_hop().address());
-                let id = digests.insert(Digest::of(&attributes, hash, next_hop));
+                let id = digests.insert(Digest::of(&attributes, hash, next_hop, self.label));
                 let twin = values.insert(Value::Used(attributes));
                 debug_assert_eq!(id, twin, "the two slabs see the same insertions and removals");
                 place.insert(id);

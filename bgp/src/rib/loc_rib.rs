@@ -7,8 +7,6 @@
 //! has become unusable is noticed wherever a destination is touched ([`LocRib::settle`]), so that none is advertised
 //! or given to the kernel any more.
 
-use ipnet::IpNet;
-
 use super::attribute_store::AttributesId;
 use super::blocks::BLOCK;
 use super::decision::{self, Candidate};
@@ -17,7 +15,7 @@ use super::prefix::FamilyPrefix;
 use super::shared::Shared;
 use super::sweeps::Sweep;
 use super::table::{NONE, Path, Put, Slot, Table};
-use super::{FibNextHop, NextHops};
+use super::{FibChange, FibNextHop};
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -128,6 +126,7 @@ impl<P: FamilyPrefix> LocRib<P> {
         let installs = |path: &Path| shared.peers.get(path.slot).config.install;
         if destination.fib != 0
             || (destination.best().is_some() && self.table.paths(id).any(|(_, path)| installs(path)))
+            || destination.best().is_some_and(|best| shared.label(self.table.path(best)) != 0)
         {
             self.fib_dirty.insert(id);
         }
@@ -202,7 +201,7 @@ impl<P: FamilyPrefix> LocRib<P> {
     }
 
     /// The next destination whose next hops are others than last reported.
-    pub(crate) fn next_fib_change(&mut self, shared: &mut Shared) -> Option<(IpNet, Option<NextHops>)> {
+    pub(crate) fn next_fib_change(&mut self, shared: &mut Shared) -> Option<FibChange> {
         loop {
             let id = self.fib_dirty.next_from(self.fib_cursor).or_else(|| self.fib_dirty.first())?;
             self.fib_cursor = id + 1;
@@ -217,12 +216,13 @@ impl<P: FamilyPrefix> LocRib<P> {
             if now != before || (again && now != 0) {
                 self.table.destination_mut(id).fib = now;
                 self.table.drop_unused(id);
-                return Some((prefix.into(), shared.sets.get(now)));
+                let (next_hops, label) = shared.sets.get(now);
+                return Some(FibChange { prefix: prefix.into(), next_hops, label });
             }
         }
     }
 
-    /// The next hops of the paths in use, as a counted number.
+    /// The next hops of the paths in use and the label of the best one, as a counted number.
     fn next_hop_set(&mut self, shared: &mut Shared, id: u32) -> u32 {
         self.scratch.next_hops.clear();
         match self.table.destination(id).best() {
@@ -241,7 +241,9 @@ impl<P: FamilyPrefix> LocRib<P> {
         }
         self.scratch.next_hops.sort_unstable();
         self.scratch.next_hops.dedup();
-        shared.sets.intern(&self.scratch.next_hops)
+        let best = self.table.destination(id).best();
+        let label = best.map_or(0, |best| shared.label(self.table.path(best)));
+        shared.sets.intern(&self.scratch.next_hops, label)
     }
 
     /// Does one slice of a sweep. Returns whether more of it is left.

@@ -75,6 +75,8 @@ pub struct RibConfig {
     pub router_id: Ipv4Addr,
     /// How many paths of equal cost are used at once; at least 1.
     pub max_paths: u16,
+    /// Which large communities label a route: those with this as their second part. See [`FibChange::label`].
+    pub label: u32,
 }
 
 /// What a locally originated route carries.
@@ -94,6 +96,18 @@ pub struct Origination {
 
 /// The next hops of a route for the kernel: sorted, without duplicates, never empty. Equal sets are one allocation.
 pub type NextHops = Arc<[FibNextHop]>;
+
+/// What has changed for the kernel about a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FibChange {
+    /// The destination.
+    pub prefix: IpNet,
+    /// Where packets shall go; `None`: a learned route goes.
+    pub next_hops: Option<NextHops>,
+    /// The third part of the lowest large community of the best path, if that was learned, whose second part is
+    /// [`RibConfig::label`]; 0: there is none. Of paths that stay out of the kernel, too.
+    pub label: u32,
+}
 
 /// The routing tables of one speaker.
 ///
@@ -394,10 +408,9 @@ impl Rib {
         self.shared.next_hops.next_change()
     }
 
-    /// The next change for the kernel's table; `None` as next hops: the route goes. Learned routes only: where a
-    /// local route is best, the kernel is the business of whoever originated it. Changes that have come to nothing are
-    /// passed over.
-    pub fn next_fib_change(&mut self) -> Option<(IpNet, Option<NextHops>)> {
+    /// The next change for the kernel's table. Learned routes only: where a local route is best, the kernel is the
+    /// business of whoever originated it. Changes that have come to nothing are passed over.
+    pub fn next_fib_change(&mut self) -> Option<FibChange> {
         let (ipv4, ipv6, shared) = (&mut self.ipv4, &mut self.ipv6, &mut self.shared);
         if self.fib_turn == Family::Ipv4 {
             self.fib_turn = Family::Ipv6;

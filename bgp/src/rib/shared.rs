@@ -28,7 +28,7 @@ impl Shared {
     pub(crate) fn new(config: RibConfig) -> Self {
         Self {
             config,
-            attributes: AttributeStore::default(),
+            attributes: AttributeStore::new(config.label),
             next_hops: NextHopTracker::default(),
             sets: NextHopSets::default(),
             peers: Peers::new(config.asn, config.router_id),
@@ -115,6 +115,11 @@ impl Shared {
             candidate.cluster_list_length = attributes.cluster_list().len() as u32;
         }
         Some(candidate)
+    }
+
+    /// The label of a path: of a learned one.
+    pub(crate) fn label(&self, path: &Path) -> u32 {
+        if path.slot == LOCAL { 0 } else { self.attributes.digest(path.attributes).label }
     }
 
     /// Where the kernel shall send what follows a path; `None` if its routes stay out of the kernel.

@@ -20,6 +20,8 @@ pub struct Config {
     pub host_name: String,
     /// How many equally good paths are used at once; at least 1.
     pub max_paths: usize,
+    /// The second part of large communities that label a route, see [`FibChange::label`](crate::rib::FibChange::label).
+    pub label: u32,
     /// The peers. Names and addresses are unique.
     pub peers: Vec<PeerConfig>,
 }

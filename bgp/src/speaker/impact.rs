@@ -83,13 +83,15 @@ impl PeerConfig {
 impl Config {
     /// What changing everything but the peers does to each session.
     pub fn impact(&self, new: &Self) -> Impact {
-        let Self { asn, router_id, host_name, max_paths, peers: _ } = self;
+        let Self { asn, router_id, host_name, max_paths, label, peers: _ } = self;
         let changes = [
             (*asn != new.asn, Impact::Session),
             (*router_id != new.router_id, Impact::Session),
             // Told with the next OPEN.
             (*host_name != new.host_name, Impact::Live),
             (*max_paths != new.max_paths, Impact::Live),
+            // Routes are labelled as they come in.
+            (*label != new.label, Impact::Session),
         ];
         changes
             .into_iter()

@@ -39,7 +39,7 @@ pub use status::{MessageCounts, Messages, PeerStatus};
 
 pub use crate::fsm::{Cause, Cease, ConnId, Idle, Negotiated, Refused, RemoteAs, State};
 use crate::fsm::{Event, Random};
-use crate::rib::{AdjacentRoute, Cursor, NextHops, Page, Rib, RouteView, Totals};
+use crate::rib::{AdjacentRoute, Cursor, FibChange, Page, Rib, RouteView, Totals};
 pub use crate::rib::{Origination, PeerId};
 use crate::wire::Family;
 use peer::{Conn, Peer, Restart};
@@ -199,8 +199,8 @@ impl Speaker {
         self.rib.next_hop(address, metric);
     }
 
-    /// The next change for the kernel's table; `None` as next hops: the learned route goes.
-    pub fn next_route_change(&mut self) -> Option<(IpNet, Option<NextHops>)> {
+    /// The next change for the kernel's table.
+    pub fn next_route_change(&mut self) -> Option<FibChange> {
         while let Some(old) = self.retired.front_mut() {
             if let Some(change) = old.next_fib_change() {
                 return Some(change);

@@ -177,5 +177,6 @@ pub(super) fn rib_config(config: &Config) -> RibConfig {
         asn: config.asn,
         router_id: config.router_id,
         max_paths: u16::try_from(config.max_paths).unwrap_or(u16::MAX).max(1),
+        label: config.label,
     }
 }

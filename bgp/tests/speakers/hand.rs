@@ -9,7 +9,7 @@ use std::{
 use bytes::BytesMut;
 use ipnet::IpNet;
 use petiole_bgp::{
-    rib::Cursor,
+    rib::{Cursor, FibChange},
     speaker::{Action, Config, ConnId, PeerConfig, PeerEventKind, PeerId, Speaker, State},
     wire::{self, Capability, Family, Message, Notification, Open, RouteRefresh, RouteRefreshKind, Session},
 };
@@ -134,7 +134,7 @@ impl HandMade {
                 Action::Close { .. } | Action::Connect { .. } | Action::Unwatch(_) => {}
             }
         }
-        while let Some((prefix, next_hops)) = self.speaker.next_route_change() {
+        while let Some(FibChange { prefix, next_hops, .. }) = self.speaker.next_route_change() {
             match next_hops {
                 Some(_) => self.fib.insert(prefix),
                 None => self.fib.remove(&prefix),

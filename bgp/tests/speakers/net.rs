@@ -16,7 +16,7 @@ use std::{
 use ipnet::IpNet;
 use petiole_bgp::{
     fsm::Random,
-    rib::{Cursor, NextHops},
+    rib::{Cursor, FibChange, NextHops},
     speaker::{Action, Config, ConnId, Impact, PeerEventKind, PeerId, PeerStatus, Speaker, State},
     wire::{Attributes, Family},
 };
@@ -337,7 +337,7 @@ impl Net {
         loop {
             let Node { speaker: Some(speaker), fib, .. } = &mut self.nodes[node] else { return };
             while speaker.work() {}
-            while let Some((prefix, next_hops)) = speaker.next_route_change() {
+            while let Some(FibChange { prefix, next_hops, .. }) = speaker.next_route_change() {
                 match next_hops {
                     Some(next_hops) => fib.insert(prefix, next_hops),
                     None => fib.remove(&prefix),

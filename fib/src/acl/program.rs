@@ -219,6 +219,12 @@ fn entry() -> Vec<Vec<Expr>> {
         |family| vec![is_version(family), Expr::Verdict(Verdict::Goto(judging(family, Kind::Other).into()))];
     vec![
         vec![Expr::Match(Condition::AnyBit(Field::CtState, GOING_ON)), Expr::Verdict(Verdict::Accept)],
+        // For whoever asks later what the connection was judged by. Nobody else marks connections on such a bridge.
+        vec![
+            Expr::Match(Condition::NotEqual(Field::Mark, vec![0; 4])),
+            look(vec![Field::IifName.into()], CARRIERS, SCOPE),
+            Expr::KeepMark,
+        ],
         vec![Expr::VerdictMap {
             key: vec![Field::NfProto.into(), Field::L4Proto.into()],
             map: CHAINS.into(),

@@ -111,6 +111,9 @@ impl FakeKernel {
         if let Some(mtu) = wanted.mtu {
             link.mtu = mtu;
         }
+        if let LinkKind::Bridge { .. } = wanted.kind {
+            link.kind = wanted.kind.clone();
+        }
         if let Some(mac) = wanted.mac {
             self.set_mac(ns, name, mac);
         }

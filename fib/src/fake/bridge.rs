@@ -26,7 +26,7 @@ impl FakeKernel {
                 }
                 mtu = 1450;
             }
-            LinkKind::Bridge => {}
+            LinkKind::Bridge { .. } => {}
             _ => return refuse(libc::EOPNOTSUPP, "not made"),
         }
         self.check_mtu(ns, link)?;
@@ -67,7 +67,7 @@ impl FakeKernel {
     pub(super) fn check_bridge(&self, ns: Ns, name: &IfName) -> OpResult {
         match self.link(ns, name).map(|link| &link.kind) {
             None => refuse(libc::ENODEV, ""),
-            Some(LinkKind::Bridge) => Ok(()),
+            Some(LinkKind::Bridge { .. }) => Ok(()),
             Some(_) => refuse(libc::EOPNOTSUPP, "Device does not allow enslaving"),
         }
     }
@@ -160,7 +160,7 @@ impl FakeKernel {
     pub fn add_bridge(&mut self, ns: Ns, name: &IfName) {
         self.add_link(ns, name);
         if let Some(link) = self.link_mut(ns, name) {
-            link.kind = LinkKind::Bridge;
+            link.kind = LinkKind::Bridge { netfilter: false };
             self.announce_link(ns, name);
         }
     }

@@ -179,6 +179,9 @@ impl FakeKernel {
                     self.events.push_back(event);
                 }
             }
+            // Nobody connects.
+            Command::EndConnections(_) => self.events.push_back(Event::ConnectionsEnded(0)),
+            Command::Count(set) => self.events.push_back(Event::Counted(set, Vec::new())),
             Command::Namespace { .. }
             | Command::Forget(_)
             | Command::Resolve(_)

@@ -70,12 +70,13 @@ impl FakeTable {
             let Some(FakeSet { set, .. }) = self.sets.get(name) else {
                 return refuse(libc::ENOENT, "no such set");
             };
-            let wanted = fields.iter().map(Operand::field);
+            // To the kernel, octets are octets.
+            let wanted = fields.iter().map(|operand| operand.field().octets());
             let same_kind = match (set.kind, kind) {
                 (SetKind::Numbers(_), SetKind::Numbers(_)) => true,
                 (a, b) => a == b,
             };
-            if !wanted.eq(set.key.iter().copied()) || !same_kind {
+            if !wanted.eq(set.key.iter().map(|field| field.octets())) || !same_kind {
                 return refuse(libc::EINVAL, "the set is of another type");
             }
         }

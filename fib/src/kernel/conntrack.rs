@@ -1,4 +1,5 @@
-//! Connection tracking: forgetting the connections of an address (`linux/netfilter/nfnetlink_conntrack.h`).
+//! Connection tracking: forgetting the connections of an address, and those that would not be let through any more
+//! (`linux/netfilter/nfnetlink_conntrack.h`).
 //!
 //! A request to delete that names no connection deletes all of them, and a kernel that does not know an attribute
 //! ignores it. So nothing is ever deleted by description: entries are read, each is looked at here, and those
@@ -15,7 +16,10 @@ use super::{
     sysctl,
     uapi::{AF_INET, AF_INET6, NLA_F_NESTED},
 };
-use crate::model::KernelError;
+use crate::{
+    acl::{AclTable, Flow, Scope, Service},
+    model::{Event, KernelError},
+};
 
 /// `NFNL_SUBSYS_CTNETLINK`.
 const SUBSYSTEM: u8 = 1;
@@ -24,6 +28,7 @@ const IPCTNL_MSG_CT_GET: u8 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_MARK: u16 = 8;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
 /// Linux 5.8.
@@ -34,6 +39,12 @@ const CTA_IP_V4_SRC: u16 = 1;
 const CTA_IP_V4_DST: u16 = 2;
 const CTA_IP_V6_SRC: u16 = 3;
 const CTA_IP_V6_DST: u16 = 4;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_SRC_PORT: u16 = 2;
+const CTA_PROTO_ICMP_TYPE: u16 = 5;
+const CTA_PROTO_ICMP_CODE: u16 = 6;
+const CTA_PROTO_ICMPV6_TYPE: u16 = 8;
+const CTA_PROTO_ICMPV6_CODE: u16 = 9;
 const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 const CTA_FILTER_REPLY_FLAGS: u16 = 2;
 
@@ -47,6 +58,36 @@ struct Entry {
     id: Option<Vec<u8>>,
     /// Source and destination of the first packet, then those that the answer to it has.
     ends: [IpAddr; 4],
+    /// What it is for: a port as the answerer sees it.
+    service: Service,
+    /// The connection's own mark.
+    mark: u32,
+}
+
+impl Entry {
+    /// Its first packet, as it was when it was judged: where the destination was translated, with the new one.
+    fn first_packet(&self, scope: Scope) -> Flow {
+        let [source, _, destination, _] = self.ends;
+        Flow { scope, source, destination, service: self.service, mark: self.mark }
+    }
+
+    fn zone(&self) -> u16 {
+        self.zone.as_deref().and_then(|zone| zone.try_into().ok()).map_or(0, u16::from_be_bytes)
+    }
+
+    /// Whether the table would drop its first packet now. Where nothing says which bridge it passed, any that has one of
+    /// its ends as a member counts: two such bridges with the same addresses have zones.
+    fn is_forbidden(&self, table: &AclTable) -> bool {
+        let judged = |scope| table.judge(&self.first_packet(scope));
+        let zone = self.zone();
+        let named =
+            table.zones.iter().find(|(_, of)| **of == zone).and_then(|(link, _)| table.scopes.get(link));
+        if let Some(scope) = named {
+            return judged(*scope).is_some_and(|decision| decision.drop);
+        }
+        let mut scopes = std::iter::once(Scope::ROUTED).chain(table.scopes.values().copied());
+        scopes.find_map(judged).is_some_and(|decision| decision.drop)
+    }
 }
 
 /// The most addresses that are asked for one by one.
@@ -59,6 +100,16 @@ const COUNT: &str = "net/netfilter/nf_conntrack_count";
 const ENDS: [usize; 4] = [0, 1, 2, 3];
 
 impl Engine {
+    /// Ends what the table forbids, and says so.
+    pub(super) fn end_connections(&mut self, table: &AclTable) {
+        let none = sysctl::read(COUNT).is_ok_and(|count| &*count == "0");
+        let outcome = if none { Ok(0) } else { self.netfilter().and_then(|channel| end(channel, table)) };
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "connections that are forbidden now cannot be ended");
+        }
+        self.tell(Event::ConnectionsEnded(outcome.unwrap_or(0)));
+    }
+
     /// Deletes the tracked connections from, to, or by way of the addresses that have been given back.
     pub(super) fn flush_connections(&mut self) {
         let addresses = &std::mem::take(&mut self.given_back);
@@ -75,6 +126,15 @@ impl Engine {
             }
         }
     }
+}
+
+/// Deletes the connections that the table would not let come to be.
+fn end(channel: &mut Channel, table: &AclTable) -> Result<usize, KernelError> {
+    let mut meant = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        read(channel, family, None, |entry| meant.extend(Some(entry).filter(|e| e.is_forbidden(table))))?;
+    }
+    delete_all(channel, &meant)
 }
 
 /// Deletes the connections and says how many there were, of `all` that are tracked.
@@ -102,6 +162,11 @@ fn flush(channel: &mut Channel, addresses: &[IpAddr], all: u64) -> Result<usize,
     }
     meant.sort_by(|a, b| (&a.tuple, &a.zone).cmp(&(&b.tuple, &b.zone)));
     meant.dedup();
+    delete_all(channel, &meant)
+}
+
+/// Deletes them and says how many there were.
+fn delete_all(channel: &mut Channel, meant: &[Entry]) -> Result<usize, KernelError> {
     let mut results = vec![Ok(()); meant.len()];
     let mut batch = Batch::default();
     for (number, entry) in meant.iter().enumerate() {
@@ -178,20 +243,52 @@ fn decode(message: Message<'_>) -> Option<Entry> {
     }
     let family = *message.body.first()?;
     let (mut tuple, mut original, mut reply, mut zone, mut id) = (None, None, None, None, None);
+    let (mut service, mut mark) = ([None, None], 0);
     for (number, payload) in attributes_after(message.body, FIXED) {
         match number {
             CTA_TUPLE_ORIG => {
                 original = ends_of(payload);
+                service[0] = service_of(payload);
                 tuple = Some(payload.to_vec());
             }
-            CTA_TUPLE_REPLY => reply = ends_of(payload),
+            CTA_TUPLE_REPLY => {
+                reply = ends_of(payload);
+                service[1] = service_of(payload);
+            }
+            CTA_MARK => mark = payload.try_into().map_or(0, u32::from_be_bytes),
             CTA_ZONE => zone = Some(payload.to_vec()),
             CTA_ID => id = Some(payload.to_vec()),
             _ => {}
         }
     }
     let ((source, destination), (answerer, asker)) = (original?, reply?);
-    Some(Entry { family, tuple: tuple?, zone, id, ends: [source, destination, answerer, asker] })
+    // Of types and codes the question's count, of ports that which the answer comes from.
+    let [asked, answered] = service;
+    let service = asked.filter(|service| ICMP.contains(&service.protocol())).or(answered)?;
+    let ends = [source, destination, answerer, asker];
+    Some(Entry { family, tuple: tuple?, zone, id, ends, service, mark })
+}
+
+/// `IPPROTO_ICMP`, `IPPROTO_ICMPV6`.
+const ICMP: [u8; 2] = [1, 58];
+
+/// Protocol, and the port that a tuple comes from or its type and code.
+fn service_of(tuple: &[u8]) -> Option<Service> {
+    let (mut protocol, mut port, mut icmp) = (None, 0, [0; 2]);
+    let (_, parts) = attributes(tuple).find(|(number, _)| *number == CTA_TUPLE_PROTO)?;
+    for (number, payload) in attributes(parts) {
+        match number {
+            CTA_PROTO_NUM => protocol = payload.first().copied(),
+            CTA_PROTO_SRC_PORT => port = payload.try_into().map_or(0, u16::from_be_bytes),
+            CTA_PROTO_ICMP_TYPE | CTA_PROTO_ICMPV6_TYPE => icmp[0] = *payload.first()?,
+            CTA_PROTO_ICMP_CODE | CTA_PROTO_ICMPV6_CODE => icmp[1] = *payload.first()?,
+            _ => {}
+        }
+    }
+    let protocol = protocol?;
+    let [kind, code] = icmp;
+    let has_types = ICMP.contains(&protocol);
+    Some(if has_types { Service::icmp(protocol, kind, code) } else { Service::port(protocol, port) })
 }
 
 /// Source and destination of a tuple that names a protocol, too.

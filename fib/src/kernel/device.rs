@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use super::{
     codec::{Writer, address_of, attributes, text_of, u16_at, u32_of},
     uapi::{
-        ETH_P_8021Q, IFLA_BR_MCAST_SNOOPING, IFLA_BR_STP_STATE, IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INFO_DATA,
-        IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO, IFLA_VLAN_ID, IFLA_VLAN_PROTOCOL,
-        IFLA_VXLAN_COLLECT_METADATA, IFLA_VXLAN_GBP, IFLA_VXLAN_GPE, IFLA_VXLAN_GROUP, IFLA_VXLAN_GROUP6,
-        IFLA_VXLAN_ID, IFLA_VXLAN_L2MISS, IFLA_VXLAN_L3MISS, IFLA_VXLAN_LEARNING, IFLA_VXLAN_LINK,
-        IFLA_VXLAN_LOCAL, IFLA_VXLAN_LOCAL6, IFLA_VXLAN_PORT, IFLA_VXLAN_PROXY, IFLA_VXLAN_REMCSUM_RX,
-        IFLA_VXLAN_REMCSUM_TX, IFLA_VXLAN_RSC, IFLA_VXLAN_UDP_ZERO_CSUM6_RX,
+        ETH_P_8021Q, IFLA_BR_MCAST_SNOOPING, IFLA_BR_NF_CALL_IP6TABLES, IFLA_BR_NF_CALL_IPTABLES,
+        IFLA_BR_STP_STATE, IFLA_BR_VLAN_DEFAULT_PVID, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK,
+        IFLA_LINKINFO, IFLA_VLAN_ID, IFLA_VLAN_PROTOCOL, IFLA_VXLAN_COLLECT_METADATA, IFLA_VXLAN_GBP,
+        IFLA_VXLAN_GPE, IFLA_VXLAN_GROUP, IFLA_VXLAN_GROUP6, IFLA_VXLAN_ID, IFLA_VXLAN_L2MISS,
+        IFLA_VXLAN_L3MISS, IFLA_VXLAN_LEARNING, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LOCAL6,
+        IFLA_VXLAN_PORT, IFLA_VXLAN_PROXY, IFLA_VXLAN_REMCSUM_RX, IFLA_VXLAN_REMCSUM_TX, IFLA_VXLAN_RSC,
+        IFLA_VXLAN_UDP_ZERO_CSUM6_RX,
     },
 };
 
@@ -22,7 +23,10 @@ pub(super) enum Device {
     /// One end of a veth.
     Veth,
     /// A bridge.
-    Bridge,
+    Bridge {
+        /// `IFLA_BR_NF_CALL_IPTABLES` and `IFLA_BR_NF_CALL_IP6TABLES`, both.
+        netfilter: bool,
+    },
     /// An 802.1Q subinterface with this tag. Its parent is the link's own `IFLA_LINK`.
     Vlan(u16),
     /// A VXLAN device as we would make it.
@@ -40,7 +44,7 @@ pub(super) enum Device {
 }
 
 /// Writes what makes a link a bridge.
-pub(super) fn bridge(w: &mut Writer) {
+pub(super) fn bridge(w: &mut Writer, netfilter: bool) {
     w.nested(IFLA_LINKINFO, |w| {
         w.attribute(IFLA_INFO_KIND, b"bridge");
         w.nested(IFLA_INFO_DATA, |w| {
@@ -49,8 +53,30 @@ pub(super) fn bridge(w: &mut Writer) {
             // Otherwise each port is in VLAN 1 where the kernel knows of VLANs in bridges, though it does not filter by
             // them, and keeps a second copy of each forwarding entry for that.
             w.attribute(IFLA_BR_VLAN_DEFAULT_PVID, &0u16.to_ne_bytes());
+            if netfilter {
+                nf_call(w, true);
+            }
         });
     });
+}
+
+/// Writes what changes a bridge's own setting.
+pub(super) fn bridge_netfilter(w: &mut Writer, netfilter: bool) {
+    w.nested(IFLA_LINKINFO, |w| {
+        w.attribute(IFLA_INFO_KIND, b"bridge");
+        w.nested(IFLA_INFO_DATA, |w| nf_call(w, netfilter));
+    });
+}
+
+fn nf_call(w: &mut Writer, on: bool) {
+    w.u8(IFLA_BR_NF_CALL_IPTABLES, on.into());
+    w.u8(IFLA_BR_NF_CALL_IP6TABLES, on.into());
+}
+
+fn decode_bridge(data: &[u8]) -> Device {
+    let is_on =
+        |wanted| attributes(data).any(|(number, payload)| number == wanted && payload.first() == Some(&1));
+    Device::Bridge { netfilter: is_on(IFLA_BR_NF_CALL_IPTABLES) && is_on(IFLA_BR_NF_CALL_IP6TABLES) }
 }
 
 /// Writes what makes a link an 802.1Q subinterface of the link with index `parent`.
@@ -84,6 +110,7 @@ pub(super) fn vxlan(w: &mut Writer, vni: u32, local: IpAddr, port: u16) {
             w.address(if local.is_ipv4() { IFLA_VXLAN_LOCAL } else { IFLA_VXLAN_LOCAL6 }, local);
             w.attribute(IFLA_VXLAN_PORT, &port.to_be_bytes());
             w.u8(IFLA_VXLAN_LEARNING, 1);
+            w.attribute(IFLA_VXLAN_GBP, &[]);
             if local.is_ipv6() {
                 w.u8(IFLA_VXLAN_UDP_ZERO_CSUM6_RX, 1);
             }
@@ -116,7 +143,7 @@ impl Device {
     pub(super) fn decode(info: &[u8]) -> Self {
         let device = match parts(info) {
             (Some("veth"), _) => Some(Self::Veth),
-            (Some("bridge"), _) => Some(Self::Bridge),
+            (Some("bridge"), data) => Some(decode_bridge(data.unwrap_or_default())),
             (Some("vlan"), Some(data)) => decode_vlan(data),
             (Some("vxlan"), Some(data)) => decode_vxlan(data),
             _ => None,
@@ -139,9 +166,9 @@ fn decode_vlan(data: &[u8]) -> Option<Device> {
 }
 
 /// `None` for a device that forwards by other rules than ours: with a default remote or group, bound to a link, without
-/// learning, driven by tunnel metadata, with another header, or answering for others.
+/// learning, driven by tunnel metadata, with another header or one without marks, or answering for others.
 fn decode_vxlan(data: &[u8]) -> Option<Device> {
-    let (mut vni, mut local, mut port, mut learning) = (None, None, None, false);
+    let (mut vni, mut local, mut port, mut learning, mut marks) = (None, None, None, false, false);
     for (number, payload) in attributes(data) {
         let is_set = || payload.first().is_some_and(|byte| *byte != 0);
         match number {
@@ -163,10 +190,11 @@ fn decode_vxlan(data: &[u8]) -> Option<Device> {
                 return None;
             }
             // without a payload: being there is what they say
-            IFLA_VXLAN_GBP | IFLA_VXLAN_GPE => return None,
+            IFLA_VXLAN_GBP => marks = true,
+            IFLA_VXLAN_GPE => return None,
             _ => {}
         }
     }
     let local = local.filter(|local| !local.is_unspecified())?;
-    learning.then_some(Device::Vxlan { vni: vni?, local, port: port? })
+    (learning && marks).then_some(Device::Vxlan { vni: vni?, local, port: port? })
 }

@@ -147,6 +147,8 @@ impl Engine {
             Command::ReadSysctls(ns, names) => self.read_sysctls(ns, names),
             Command::Resolve(addresses) => self.resolver.track(addresses),
             Command::FlushConnections(addresses) => self.given_back.extend(addresses),
+            Command::EndConnections(table) => self.end_connections(&table),
+            Command::Count(set) => self.count_elements(set),
             Command::Stop => {}
         }
     }

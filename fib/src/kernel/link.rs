@@ -44,7 +44,7 @@ pub(super) enum NewDevice<'a> {
         peer_ns: Option<BorrowedFd<'a>>,
     },
     /// A bridge.
-    Bridge,
+    Bridge { netfilter: bool },
     /// An 802.1Q subinterface.
     Vlan {
         /// Interface index of the link below.
@@ -75,13 +75,13 @@ pub(super) fn create(writer: &mut Writer, seq: u32, flags: u16, new: &NewLink<'_
         }
         // A bridge's MTU follows that of its ports until somebody sets it; at creation does not count as that.
         if let Some(mtu) = new.link.mtu
-            && !matches!(new.device, NewDevice::Bridge)
+            && !matches!(new.device, NewDevice::Bridge { .. })
         {
             w.u32(IFLA_MTU, mtu);
         }
         match new.device {
             NewDevice::Veth { peer, peer_ns } => veth(w, peer, peer_ns, new.group),
-            NewDevice::Bridge => device::bridge(w),
+            NewDevice::Bridge { netfilter } => device::bridge(w, netfilter),
             NewDevice::Vlan { parent, tag } => device::vlan(w, parent, tag),
             NewDevice::Vxlan { vni, local, port } => device::vxlan(w, vni, local, port),
         }
@@ -115,6 +115,8 @@ pub(super) struct Setting {
     /// The bridge to join, by index; 0: none any more.
     master: Option<u32>,
     flags: Option<port::Flags>,
+    /// Of a bridge.
+    netfilter: Option<bool>,
 }
 
 impl Setting {
@@ -131,7 +133,14 @@ impl Setting {
                 flags = Some(port::Flags::of(port)).filter(|wanted| *wanted != now);
             }
         }
+        let netfilter = match (&wanted.kind, &now.kind) {
+            (LinkKind::Bridge { netfilter: wanted }, LinkKind::Bridge { netfilter: now }) => {
+                (wanted != now).then_some(*wanted)
+            }
+            _ => None,
+        };
         Self {
+            netfilter,
             index: now.index,
             mac: wanted.mac.filter(|mac| now.mac != Some(*mac)),
             mtu: wanted.mtu.filter(|mtu| now.mtu != *mtu),
@@ -149,9 +158,14 @@ impl Setting {
 
     /// Whether there is anything to write besides a port's settings.
     pub(super) fn in_general(&self) -> bool {
-        let Self { index: _, mac, mtu, alias, turn, master, flags } = self;
+        let Self { index: _, mac, mtu, alias, turn, master, flags, netfilter } = self;
         let turn = turn.filter(|_| flags.is_none());
-        mac.is_some() || mtu.is_some() || alias.is_some() || turn.is_some() || master.is_some()
+        mac.is_some()
+            || mtu.is_some()
+            || alias.is_some()
+            || turn.is_some()
+            || master.is_some()
+            || netfilter.is_some()
     }
 
     /// Whether a port's settings are to be written, which takes a request of its own: the kernel looks at them before
@@ -163,8 +177,13 @@ impl Setting {
     /// The request for all but a port's settings. In it the kernel first changes address, MTU and alias, then has the
     /// link join or leave, and turns it up or down at last.
     pub(super) fn general(&self, w: &mut Writer, seq: u32, flags: u16) {
-        w.request(RTM_SETLINK, flags, seq, |w| {
+        // RTM_SETLINK does not look at what a kind has of its own.
+        let message = if self.netfilter.is_some() { RTM_NEWLINK } else { RTM_SETLINK };
+        w.request(message, flags, seq, |w| {
             self.header(w, self.turn.filter(|_| self.flags.is_none()));
+            if let Some(netfilter) = self.netfilter {
+                device::bridge_netfilter(w, netfilter);
+            }
             if let Some(mac) = self.mac {
                 w.attribute(IFLA_ADDRESS, &mac.0);
             }
@@ -260,7 +279,7 @@ impl Seen {
         let Self { mut state, device, below, port, vxlan_port: _ } = self;
         state.kind = match device {
             Device::Veth => LinkKind::VethPeer,
-            Device::Bridge => LinkKind::Bridge,
+            Device::Bridge { netfilter } => LinkKind::Bridge { netfilter },
             Device::Vlan(tag) => match below.and_then(&name_of) {
                 Some(parent) => LinkKind::Vlan { parent, tag },
                 None => LinkKind::Foreign,

@@ -14,6 +14,11 @@ pub(super) fn read(name: &str) -> io::Result<Arc<str>> {
     Ok(text.trim().into())
 }
 
+/// Whether there is such a one.
+pub(super) fn exists(name: &str) -> bool {
+    path(name).is_ok_and(|path| path.exists())
+}
+
 /// Writes a value, with one `write` as proc(5) asks.
 pub(super) fn write(name: &str, value: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path(name)?)?;

@@ -91,7 +91,7 @@ fn samples() -> Vec<u8> {
     }
     let local = "50.1.1.1".parse().unwrap();
     let devices = [
-        link::NewDevice::Bridge,
+        link::NewDevice::Bridge { netfilter: true },
         link::NewDevice::Vlan { parent: 3, tag: 112 },
         link::NewDevice::Vxlan { vni: 5001, local, port: 4789 },
     ];
@@ -139,7 +139,7 @@ fn forwarding_entries_and_devices_read_as_what_was_meant() {
     let kind = |n: usize| {
         link::decode(Ns::HOST, all[n]).unwrap().state(|index| (index == 3).then(|| name("eth2"))).kind
     };
-    assert_eq!(kind(9), LinkKind::Bridge);
+    assert_eq!(kind(9), LinkKind::Bridge { netfilter: true });
     assert_eq!(kind(10), LinkKind::Vlan { parent: name("eth2"), tag: 112 });
     assert_eq!(kind(11), LinkKind::Vxlan { vni: 5001, local: "50.1.1.1".parse().unwrap(), port: 4789 });
     let nameless = link::decode(Ns::HOST, all[10]).unwrap().state(|_| None);

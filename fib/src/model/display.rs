@@ -96,7 +96,8 @@ impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             LinkKind::Veth { peer_ns, peer } => write!(f, " veth with {peer}{}", In(*peer_ns)),
-            LinkKind::Bridge => f.write_str(" bridge"),
+            LinkKind::Bridge { netfilter: false } => f.write_str(" bridge"),
+            LinkKind::Bridge { netfilter: true } => f.write_str(" bridge netfilter"),
             LinkKind::Vlan { parent, tag } => write!(f, " vlan {tag} of {parent}"),
             LinkKind::Vxlan { vni, local, port } => write!(f, " vxlan {vni} from {local} port {port}"),
             LinkKind::VethPeer | LinkKind::Foreign => Ok(()),

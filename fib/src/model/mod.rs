@@ -15,7 +15,7 @@ pub use nft::{
     Chain, ChainType, Condition, Data, ElementKey, Elements, Expr, Field, Hook, HookPoint, NftFamily,
     Operand, Rule, Set, SetKind, TableItem, TableRef, Verdict, Word,
 };
-pub use observed::{Command, Concern, Event, LinkState, Observed, Resolution};
+pub use observed::{Command, Concern, Count, Event, LinkState, Observed, Resolution};
 
 /// A network namespace: the host's own, or a container's, by a number that the owner of the plan gave out.
 /// The kernel engine maps it to a path.
@@ -214,7 +214,12 @@ pub enum LinkKind {
     VethPeer,
     /// A bridge without spanning tree and without multicast snooping (`IFLA_BR_STP_STATE`, `IFLA_BR_MCAST_SNOOPING` 0):
     /// its networks are trees by construction, and a querier that is not there would cut multicast off.
-    Bridge,
+    Bridge {
+        /// IPv4 and IPv6 in frames that pass the bridge meet the same rules as packets that the host routes
+        /// (`IFLA_BR_NF_CALL_IPTABLES`, `IFLA_BR_NF_CALL_IP6TABLES`). With `net.bridge.bridge-nf-call-iptables` they do so
+        /// in any case.
+        netfilter: bool,
+    },
     /// An 802.1Q subinterface.
     Vlan {
         /// The link that carries the tagged frames, in the same namespace (`IFLA_LINK`).
@@ -222,7 +227,8 @@ pub enum LinkKind {
         /// VLAN id, 1 to 4094.
         tag: u16,
     },
-    /// A VXLAN device (RFC 7348), learning from what it receives, without a default remote: what is flooded where
+    /// A VXLAN device (RFC 7348), with the packet's mark in the header where there is one
+    /// (draft-smith-vxlan-group-policy; without a mark the header is that of the RFC), learning from what it receives, without a default remote: what is flooded where
     /// stands in its forwarding database ([`FdbTarget::Vtep`]).
     Vxlan {
         /// VXLAN network identifier, 24 bits.

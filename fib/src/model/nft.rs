@@ -170,6 +170,8 @@ pub enum Expr {
     SetMark(Word),
     /// Sets the packet's mark to 0.
     ClearMark,
+    /// Gives the connection the packet's mark.
+    KeepMark,
     /// Puts the connection into the zone that was looked up: the number's first two octets, in host order
     /// (`filter`, prerouting before connection tracking, `NF_IP_PRI_RAW`).
     SetZone(Word),

@@ -3,7 +3,9 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
-use super::{BridgePort, Hook, IfName, Key, LinkKind, Mac, Ns, Object, Op, OpResult, TableItem};
+use crate::acl::AclTable;
+
+use super::{BridgePort, ElementKey, Hook, IfName, Key, LinkKind, Mac, Ns, Object, Op, OpResult, TableItem};
 
 /// One link as the kernel shows it, ours or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +104,12 @@ pub enum Command {
     /// Delete the connection-tracking entries of these addresses, as source or destination in either direction: the
     /// next one who gets the address does not inherit them (rule 26). Not answered; a failure is logged.
     FlushConnections(Vec<IpAddr>),
+    /// Delete the connection-tracking entries that the table would not let come to be (rule 28). Answered by
+    /// [`Event::ConnectionsEnded`].
+    EndConnections(Arc<AclTable>),
+    /// Read the counters of a set's elements; answered by [`Event::Counted`], with nothing in it where there is no such
+    /// set.
+    Count(TableItem),
     /// Read these sysctls; answered by [`Event::Object`] each, or [`Event::Gone`] for one that the kernel lacks.
     ReadSysctls(Ns, Vec<Arc<str>>),
     /// Track where the host would send packets for these addresses; answered by [`Event::Resolved`] now and
@@ -143,10 +151,23 @@ pub enum Event {
     Gone(Key),
     /// Events were lost (`ENOBUFS`): only a dump tells the truth now.
     Overrun(Concern),
+    /// So many connections have been ended.
+    ConnectionsEnded(usize),
+    /// Packets and octets that elements of a set have been found for.
+    Counted(TableItem, Vec<(ElementKey, Count)>),
     /// The answer for one address of [`Command::Resolve`] is new or has changed.
     Resolved(IpAddr, Option<Resolution>),
     /// A namespace could not be entered: its file is gone, or it is not a network namespace.
     NamespaceLost(Ns, String),
+}
+
+/// What a counter of nftables holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Octets of their IP packets, headers included.
+    pub octets: u64,
 }
 
 /// Where the host sends packets for an address, by routes that are not ours.

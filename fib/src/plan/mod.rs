@@ -281,8 +281,8 @@ impl Fib {
         self.set_hop_down(via, link, false);
     }
 
-    /// Takes in what the kernel says. [`Event::Applied`] is passed on to [`Fib::applied`]; [`Event::Resolved`] is
-    /// none of the tracker's business.
+    /// Takes in what the kernel says. [`Event::Applied`] is passed on to [`Fib::applied`]; What is not about
+    /// objects is none of the tracker's business.
     pub fn observe(&mut self, event: Event, now: Instant) -> Vec<Notice> {
         match event {
             Event::Applied { results, .. } => return self.applied(results, now),
@@ -291,7 +291,7 @@ impl Fib {
             Event::Gone(key) => self.gone(&key),
             Event::Overrun(concern) => self.asking.dump(Ns::HOST, concern),
             Event::NamespaceLost(ns, _) => self.forget_ns(ns),
-            Event::Resolved(..) => {}
+            Event::Resolved(..) | Event::ConnectionsEnded(_) | Event::Counted(..) => {}
         }
         std::mem::take(&mut self.notices)
     }

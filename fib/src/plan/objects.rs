@@ -503,6 +503,7 @@ pub(super) fn settings_satisfy(held: &Link, wanted: &Link) -> bool {
     (wanted.mac.is_none() || wanted.mac == held.mac)
         && (wanted.mtu.is_none() || wanted.mtu == held.mtu)
         && (wanted.alias.is_none() || wanted.alias == held.alias)
+        && (!matches!(wanted.kind, LinkKind::Bridge { .. }) || wanted.kind == held.kind)
         && (matches!(wanted.kind, LinkKind::Foreign) || wanted.port == held.port)
 }
 

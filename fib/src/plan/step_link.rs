@@ -34,7 +34,7 @@ impl Fib {
                     _ => create(wanted, ns, name, link, LinkKind::VethPeer),
                 },
                 LinkKind::Vlan { parent, .. } if !self.link_is_there(ns, parent) => Step::Wait,
-                LinkKind::Bridge | LinkKind::Vlan { .. } | LinkKind::Vxlan { .. } => {
+                LinkKind::Bridge { .. } | LinkKind::Vlan { .. } | LinkKind::Vxlan { .. } => {
                     create(wanted, ns, name, link, link.kind.clone())
                 }
                 LinkKind::VethPeer | LinkKind::Foreign => Step::Wait,
@@ -56,6 +56,7 @@ impl Fib {
                     half || current.kind != LinkKind::VethPeer
                 }
                 LinkKind::VethPeer => self.is_left_over(ns, name) || current.kind != LinkKind::VethPeer,
+                LinkKind::Bridge { .. } => !matches!(current.kind, LinkKind::Bridge { .. }),
                 kind => current.kind != *kind,
             };
             if another {
@@ -87,7 +88,12 @@ impl Fib {
             Tier::LinkUp
         };
         let after = Link {
-            kind: current.kind.clone(),
+            // Of all kinds only a bridge has what can be changed.
+            kind: if let LinkKind::Bridge { .. } = due.kind {
+                due.kind.clone()
+            } else {
+                current.kind.clone()
+            },
             mac: due.mac.or(current.mac),
             mtu: due.mtu.or(current.mtu),
             up: due.up,

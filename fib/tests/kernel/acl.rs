@@ -151,6 +151,10 @@ struct Probe {
 
 impl Probe {
     fn new(lab: &Lab) -> Self {
+        // What one processor sends stays in order.
+        let mut processor = rustix::thread::CpuSet::new();
+        processor.set(0);
+        rustix::thread::sched_setaffinity(None, &processor).unwrap();
         host(lab);
         for setting in ["all/rp_filter", "vclient/rp_filter"] {
             std::fs::write(format!("/proc/sys/net/ipv4/conf/{setting}"), "0").unwrap();

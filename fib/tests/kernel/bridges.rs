@@ -26,7 +26,7 @@ pub(crate) fn ours(link_name: &str, kind: LinkKind) -> (Object, Link) {
 }
 
 pub(crate) fn bridge(link_name: &str) -> Object {
-    let (_, link) = ours(link_name, LinkKind::Bridge);
+    let (_, link) = ours(link_name, LinkKind::Bridge { netfilter: false });
     Object::Link(Ns::HOST, name(link_name), Link { mac: Some(GATEWAY), ..link })
 }
 
@@ -95,9 +95,9 @@ fn a_bridge_is_made_with_all_its_settings() {
         let state = state(lab, "pb-red");
         assert_eq!(
             (state.kind, state.mac, state.mtu, state.up, state.group),
-            (LinkKind::Bridge, Some(GATEWAY), 1450, true, Owner::LINK_GROUP)
+            (LinkKind::Bridge { netfilter: false }, Some(GATEWAY), 1450, true, Owner::LINK_GROUP)
         );
-        told(lab, "pb-red", |state| state.kind == LinkKind::Bridge && state.up);
+        told(lab, "pb-red", |state| state.kind == LinkKind::Bridge { netfilter: false } && state.up);
 
         lab.must(vec![Op::Delete(bridge("pb-red").key())]);
         assert_eq!(shown("link show").len(), 1);
@@ -154,15 +154,16 @@ fn a_vxlan_device_is_made_over_either_family_and_read_back_as_what_was_wanted() 
 #[test]
 fn a_vxlan_device_that_forwards_by_other_rules_is_none_of_the_kind() {
     lab(|lab| {
-        ip("link add ok type vxlan id 1 local 50.1.1.1 dstport 4789");
+        ip("link add ok type vxlan id 1 local 50.1.1.1 dstport 4789 gbp");
         for (n, (how, wanted)) in [
-            ("local 50.1.1.1 dstport 4789", true),
-            ("local 50.1.1.1 dstport 4789 nolearning", false),
-            ("local 50.1.1.1 dstport 4789 remote 50.1.1.2", false),
-            ("local 50.1.1.1 dstport 4789 dev lo", false),
+            ("local 50.1.1.1 dstport 4789 gbp", true),
+            ("local 50.1.1.1 dstport 4789 nolearning gbp", false),
+            ("local 50.1.1.1 dstport 4789 remote 50.1.1.2 gbp", false),
+            ("local 50.1.1.1 dstport 4789 dev lo gbp", false),
             ("local 50.1.1.1 dstport 4790 gpe external", false),
-            ("local 50.1.1.1 dstport 4789 l2miss", false),
-            ("dstport 4789", false),
+            ("local 50.1.1.1 dstport 4789 l2miss gbp", false),
+            ("dstport 4789 gbp", false),
+            ("local 50.1.1.1 dstport 4791", false),
         ]
         .into_iter()
         .enumerate()
@@ -198,7 +199,7 @@ fn a_udp_port_that_is_taken_fails_the_vxlan_device_says_by_whom_and_leaves_nothi
         assert_eq!((errno(&result), text(&result)), (libc::EADDRINUSE, wanted));
         ip("link set cilium down");
         // one of the same settings shares it
-        ip("link add flannel type vxlan id 9 local 50.1.1.1 dstport 4789");
+        ip("link add flannel type vxlan id 9 local 50.1.1.1 dstport 4789 gbp");
         ip("link set flannel up");
         lab.must(vec![Op::Create(device.clone())]);
         let same = ours("px-9", LinkKind::Vxlan { vni: 9, local: addr("50.1.1.1"), port: 4789 }).0;

@@ -45,6 +45,7 @@ impl Leaf {
             router_id: [50, 1, 1, 2].into(),
             host_name: "leaf1".into(),
             max_paths: 1,
+            label: 1,
             peers: vec![host],
         };
         Self {

@@ -10,6 +10,8 @@ use crate::wire::{
 };
 
 pub(super) const OUR_AS: u32 = 65000;
+/// Second part of the large communities that label routes.
+pub(super) const LABEL: u32 = 7;
 
 /// Everything around a RIB.
 pub(super) struct World {
@@ -108,7 +110,7 @@ impl World {
     pub(super) fn new(max_paths: u16) -> Self {
         let router_id = Ipv4Addr::new(10, 0, 0, 254);
         Self {
-            rib: Rib::new(RibConfig { asn: OUR_AS, router_id, max_paths }),
+            rib: Rib::new(RibConfig { asn: OUR_AS, router_id, max_paths, label: LABEL }),
             peers: BTreeMap::new(),
             fib: BTreeMap::new(),
             watched: BTreeSet::new(),
@@ -219,7 +221,7 @@ impl World {
     }
 
     pub(super) fn drain_fib(&mut self) {
-        while let Some((prefix, next_hops)) = self.rib.next_fib_change() {
+        while let Some(FibChange { prefix, next_hops, .. }) = self.rib.next_fib_change() {
             match next_hops {
                 Some(next_hops) => {
                     let before = self.fib.insert(prefix, next_hops.clone());

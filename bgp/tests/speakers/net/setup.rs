@@ -50,6 +50,7 @@ pub(crate) fn config(node: usize) -> Config {
         router_id: Ipv4Addr::new(10, 0, 0, node as u8 + 1),
         host_name: format!("node{node}"),
         max_paths: 1,
+        label: 1,
         peers: Vec::new(),
     }
 }

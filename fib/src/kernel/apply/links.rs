@@ -10,10 +10,13 @@ use crate::{
         engine::Engine,
         failed,
         link::{self, NewDevice, NewLink, Setting},
-        refused, udp,
+        refused, sysctl, udp,
     },
     model::{IfName, KernelError, Link, LinkKind, Ns, OpResult},
 };
+
+/// There where bridged frames can meet the rules for packets.
+const BRIDGE_NETFILTER: &str = "net/bridge/bridge-nf-call-iptables";
 
 impl Engine {
     pub(super) fn put_link(
@@ -25,6 +28,11 @@ impl Engine {
         link: &Link,
     ) -> OpResult {
         self.flush(run);
+        if link.kind == (LinkKind::Bridge { netfilter: true }) && !sysctl::exists(BRIDGE_NETFILTER) {
+            // It would take the setting, and do nothing.
+            let text = "the kernel has no netfilter for bridges (module br_netfilter)";
+            return Err(refused(libc::EOPNOTSUPP, text));
+        }
         let bridge = self.bridge_of(run, link)?;
         let settings_only = matches!(link.kind, LinkKind::VethPeer | LinkKind::Foreign);
         if verb == Verb::Create && !settings_only {
@@ -78,7 +86,7 @@ impl Engine {
             LinkKind::Veth { peer, .. } => {
                 NewDevice::Veth { peer, peer_ns: peer_file.as_ref().map(AsFd::as_fd) }
             }
-            LinkKind::Bridge => NewDevice::Bridge,
+            LinkKind::Bridge { netfilter } => NewDevice::Bridge { netfilter: *netfilter },
             LinkKind::Vlan { parent, tag } => NewDevice::Vlan { parent: self.index(run, parent)?, tag: *tag },
             LinkKind::Vxlan { vni, local, port } => {
                 NewDevice::Vxlan { vni: *vni, local: *local, port: *port }
@@ -139,7 +147,7 @@ impl Engine {
             _ if !says_nothing => return error,
             (libc::EOPNOTSUPP, LinkKind::Vlan { .. }) => "the kernel has no 802.1Q support (module 8021q)",
             (libc::EOPNOTSUPP, LinkKind::Vxlan { .. }) => "the kernel has no VXLAN support (module vxlan)",
-            (libc::EOPNOTSUPP, LinkKind::Bridge) => "the kernel has no bridges (module bridge)",
+            (libc::EOPNOTSUPP, LinkKind::Bridge { .. }) => "the kernel has no bridges (module bridge)",
             (libc::EOPNOTSUPP, LinkKind::Veth { .. }) => "the kernel has no veths (module veth)",
             (libc::EINVAL | libc::ERANGE, LinkKind::Vlan { parent, .. }) => {
                 let below = self.interfaces.index(parent).and_then(|index| self.interfaces.get(index));

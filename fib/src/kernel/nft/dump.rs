@@ -11,7 +11,9 @@ use super::{
     element::{self, Gather, Unfit},
     generation, is_missing, rule, set,
 };
-use crate::model::{Concern, Event, KernelError, NftFamily, Ns, Object, Observed, TableItem, TableRef};
+use crate::model::{
+    Concern, Count, ElementKey, Event, KernelError, NftFamily, Ns, Object, Observed, TableItem, TableRef,
+};
 
 /// How often it is begun anew before it is given up for now.
 const ATTEMPTS: usize = 8;
@@ -30,6 +32,34 @@ impl Engine {
         }
         self.tell(Event::Dump { ns, concern: Concern::Nft, objects, last: true });
         Ok(())
+    }
+
+    /// Reads and tells the counters of a set's elements.
+    pub(in crate::kernel) fn count_elements(&mut self, item: TableItem) {
+        let counts = self.read_counters(&item).unwrap_or_else(|error| {
+            tracing::debug!(%error, set = %item, "no counters");
+            Vec::new()
+        });
+        self.tell(Event::Counted(item, counts));
+    }
+
+    fn read_counters(&mut self, item: &TableItem) -> Result<Vec<(ElementKey, Count)>, KernelError> {
+        let channel = self.nft_channel()?;
+        let mut seen = None;
+        channel
+            .request(|w, seq, flags| set::get(w, seq, flags, item), |message| seen = set::decode(message))?;
+        let shape = seen.and_then(|seen| seen.shape).filter(|shape| shape.counted);
+        let shape = shape.ok_or_else(|| refused(libc::EINVAL, "it does not count"))?;
+        let mut gather = Gather::new(&shape);
+        let mut counts = Vec::new();
+        channel.dump(
+            |w, seq, flags| element::dump(w, seq, flags, item),
+            |message| {
+                gather.count(message, &mut counts);
+                None::<()>
+            },
+        )?;
+        Ok(counts)
     }
 
     fn read_nft(&mut self) -> Result<Vec<Observed>, KernelError> {

@@ -16,13 +16,13 @@ use super::{
     data_value, field, read_data, request, table_of,
     uapi::{
         NFT_MSG_DELSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM, NFT_SET_ELEM_CATCHALL,
-        NFT_SET_ELEM_INTERVAL_END, NFTA_DATA_VALUE, NFTA_LIST_ELEM, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_FLAGS,
-        NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
-        NFTA_TABLE,
+        NFT_SET_ELEM_INTERVAL_END, NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_DATA_VALUE, NFTA_EXPR_DATA,
+        NFTA_LIST_ELEM, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_FLAGS, NFTA_SET_ELEM_KEY,
+        NFTA_SET_ELEM_KEY_END, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET, NFTA_TABLE,
     },
     write_data,
 };
-use crate::model::{Data, ElementKey, Elements, Field, KernelError, Set, SetKind, TableItem};
+use crate::model::{Count, Data, ElementKey, Elements, Field, KernelError, Set, SetKind, TableItem};
 
 /// Which request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +184,23 @@ impl<'a> Gather<'a> {
         }
     }
 
+    /// Takes the counters out of one message. Of sets with values only.
+    pub(super) fn count(&mut self, message: Message<'_>, counts: &mut Vec<(ElementKey, Count)>) {
+        if table_of(message, NFT_MSG_NEWSETELEM).is_none() {
+            return;
+        }
+        let lists = attributes_after(message.body, FIXED).filter(|(n, _)| *n == NFTA_SET_ELEM_LIST_ELEMENTS);
+        for (_, element) in lists.flat_map(|(_, list)| attributes(list)) {
+            let counter = attributes(element).find(|(number, _)| *number == NFTA_SET_ELEM_EXPR);
+            if let Some(count) = counter.and_then(|(_, expression)| counter_of(expression))
+                && self.element(element).is_some()
+                && let Some((key, _)) = self.found.pop()
+            {
+                counts.push((key, count));
+            }
+        }
+    }
+
     fn element(&mut self, element: &[u8]) -> Option<()> {
         let (mut key, mut last, mut data, mut flags) = (None, None, None, 0);
         for (number, payload) in attributes(element) {
@@ -268,6 +285,21 @@ impl<'a> Gather<'a> {
         }
         Ok(())
     }
+}
+
+/// What a counter holds.
+fn counter_of(expression: &[u8]) -> Option<Count> {
+    let (_, data) = attributes(expression).find(|(number, _)| *number == NFTA_EXPR_DATA)?;
+    let mut count = Count::default();
+    for (number, payload) in attributes(data) {
+        let value = payload.try_into().map_or(0, u64::from_be_bytes);
+        match number {
+            NFTA_COUNTER_PACKETS => count.packets = value,
+            NFTA_COUNTER_BYTES => count.octets = value,
+            _ => {}
+        }
+    }
+    Some(count)
 }
 
 /// The value in `NFTA_DATA_VALUE`.

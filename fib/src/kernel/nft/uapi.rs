@@ -130,6 +130,7 @@ pub(super) const NFTA_CT_KEY: u16 = 2;
 pub(super) const NFTA_CT_SREG: u16 = 4;
 pub(super) const NFT_CT_STATE: u32 = 0;
 pub(super) const NFT_CT_STATUS: u32 = 2;
+pub(super) const NFT_CT_MARK: u32 = 3;
 pub(super) const NFT_CT_ZONE: u32 = 19;
 
 pub(super) const NFTA_FIB_DREG: u16 = 1;

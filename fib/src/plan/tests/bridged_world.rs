@@ -31,7 +31,7 @@ fn made(kind: LinkKind, name: &str, port: Option<BridgePort>) -> Object {
 }
 
 pub(super) fn bridge(name: &str) -> Object {
-    made(LinkKind::Bridge, name, None)
+    made(LinkKind::Bridge { netfilter: false }, name, None)
 }
 
 pub(super) fn vxlan(vni: u32, on: &str) -> Object {

@@ -31,6 +31,13 @@ use super::{
 /// Second part of the large community `ASN:HOST:ROUTER-ID` that names the host which originated a route: ASCII `host`.
 pub(crate) const HOST: u32 = 0x686f_7374;
 
+/// Second part of the large community `ASN:GROUP:NUMBER` that names the group of the container which a route leads to:
+/// ASCII `grup`. In a network that has groups, every container's routes have it.
+pub(crate) const GROUP: u32 = 0x6772_7570;
+
+/// The number of those that are in no group. No group has it.
+pub(crate) const NO_GROUP: u32 = u32::MAX;
+
 /// How often a part of the containers is looked at. An idle daemon is woken by little else.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -59,6 +66,13 @@ pub(super) fn origination(asn: u32, router_id: Ipv4Addr) -> Origination {
     let mut origination = sessions::origination();
     origination.large_communities =
         vec![LargeCommunity { global: asn, local1: HOST, local2: router_id.into() }];
+    origination
+}
+
+/// What the routes of a container carry beyond that: the number of its group.
+pub(super) fn with_group(base: &Origination, asn: u32, number: u32) -> Origination {
+    let mut origination = base.clone();
+    origination.large_communities.push(LargeCommunity { global: asn, local1: GROUP, local2: number });
     origination
 }
 

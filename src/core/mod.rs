@@ -11,6 +11,7 @@ pub(crate) mod ipam;
 mod metrics;
 mod networks;
 mod objects;
+mod policy;
 mod routes;
 mod sessions;
 pub(crate) mod show;
@@ -47,6 +48,7 @@ use elsewhere::Duplicates;
 use endpoints::Endpoints;
 pub(crate) use endpoints::{NamespaceId, Ticket};
 use networks::Networks;
+use policy::Members;
 
 use crate::{control::Reply, io::journal::Write};
 
@@ -110,6 +112,7 @@ pub(crate) struct Core {
     networks: Networks,
     endpoints: Endpoints,
     duplicates: Duplicates,
+    members: Members,
     /// The attributes of what this host announces.
     origination: Origination,
     /// The host's links by name, as the kernel shows them.
@@ -161,6 +164,7 @@ impl Core {
             networks: Networks::default(),
             endpoints: Endpoints::default(),
             duplicates: Duplicates::default(),
+            members: Members::default(),
             origination: elsewhere::origination(config.host.asn, Ipv4Addr::LOCALHOST),
             links: HashMap::new(),
             unread: [
@@ -224,6 +228,7 @@ impl Core {
             self.start_at,
             self.endpoints.next_timeout(),
             self.duplicates.next,
+            self.members.review,
             self.clearing,
         ]
         .into_iter()
@@ -298,7 +303,7 @@ impl Core {
                 let watched = self.watched.iter().copied().collect();
                 self.effects.push_back(Effect::Kernel(Command::Resolve(watched)));
             }
-            self.install_routes();
+            self.install_routes(now);
         }
         let requests = self.fib.take_requests();
         self.effects.extend(requests.into_iter().map(Effect::Kernel));
@@ -310,6 +315,10 @@ impl Core {
             self.batches += 1;
             self.batch += 1;
             self.effects.push_back(Effect::Kernel(Command::Apply { batch: self.batch, ops }));
+        }
+        if self.batches < BATCHES {
+            // The kernel thread has been handed all there is to do: what it does next comes after that.
+            self.review_connections(now);
         }
         for notice in self.fib.take_notices() {
             self.moved = true;
@@ -402,6 +411,7 @@ impl Core {
     /// What an earlier run left of learned routes, and nobody announced again, goes.
     fn sweep_learned(&mut self) {
         self.sweep_at = None;
+        self.forget_provisional();
         self.fib.sweep(Scope::Learned);
     }
 
@@ -437,6 +447,8 @@ impl Core {
                 self.own_addresses_changed |= addresses.is_some_and(|a| a.remove(address));
             }
             KernelEvent::NamespaceLost(ns, why) => self.namespace_lost(*ns, why),
+            KernelEvent::ConnectionsEnded(count) => self.connections_ended(*count),
+            KernelEvent::Counted(set, counts) => self.counted(set, counts),
             _ => {}
         }
         self.moved = true;
@@ -472,6 +484,9 @@ impl Core {
                 {
                     self.endpoints.remember_neighbour(object);
                 }
+                Observed::Object { object: object @ Object::Element(..), .. } if !self.unread.is_empty() => {
+                    self.remember_member(object);
+                }
                 Observed::Chain { .. } | Observed::Object { .. } => {}
             }
         }
@@ -488,6 +503,7 @@ impl Core {
             tracing::error!("{problem}");
         }
         self.announce_host(&BTreeMap::new());
+        self.reconfigure_policy(now);
         self.start_endpoints(now);
         self.want_configured();
         self.begin_requests(now);
@@ -557,6 +573,7 @@ impl Core {
         }
         let before = std::mem::take(&mut self.announced);
         self.announce_host(&before);
+        self.reconfigure_policy(now);
         let endpoints = self.reconfigure_endpoints(&old, now);
         self.want_configured();
         self.update_container_mtus();

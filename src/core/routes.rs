@@ -1,6 +1,6 @@
 //! Learned routes on their way from the RIB to the kernel, and what becomes of their next hops.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Instant};
 
 use ipnet::IpNet;
 use petiole_bgp::rib::{FibChange, FibNextHop, NextHops};
@@ -13,12 +13,12 @@ use super::{Core, ROUTES_WAITING};
 
 impl Core {
     /// Takes route changes from the RIB as long as the kernel keeps up; what is not taken coalesces there.
-    pub(super) fn install_routes(&mut self) {
+    pub(super) fn install_routes(&mut self, now: Instant) {
         let mut room = ROUTES_WAITING.saturating_sub(self.fib.routes_waiting());
         while room > 0 {
             let Some(FibChange { prefix, next_hops, label }) = self.speaker.next_route_change() else { break };
             room -= 1;
-            self.remote_member(prefix, label);
+            self.remote_member(prefix, label, next_hops.is_some(), now);
             match next_hops.map(|n| self.kernel_hops(&n)).filter(|n| !n.is_empty()) {
                 Some(hops) => {
                     let source = self.preferred_source(&prefix);

@@ -151,6 +151,12 @@ pub struct Group {
     pub default: DefaultAction,
     /// Name of a [`Profile`](super::Profile) of this configuration.
     pub profile: Option<ScopedName>,
+    /// All IPv4 addresses that are the group's alone, also those that this host excludes because somebody else gives them
+    /// out: whoever has one of them is a member. Ascending, apart from each other and from those of the network's other
+    /// groups.
+    pub all4: Vec<AddrRange<Ipv4Addr>>,
+    /// The same for IPv6.
+    pub all6: Vec<AddrRange<Ipv6Addr>>,
     /// IPv4 addresses that only endpoints of this group get: inside the network's pool, ascending, apart from each
     /// other, apart from those of the network's other groups. Empty: the group's endpoints get theirs out of what no
     /// group of the network has for itself.

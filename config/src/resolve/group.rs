@@ -42,6 +42,8 @@ impl GroupAt {
             policies: Vec::new(),
             default: DefaultAction::Allow,
             profile: None,
+            all4: Vec::new(),
+            all6: Vec::new(),
             v4: self.v4.ok()?,
             v6: self.v6.ok()?,
         })

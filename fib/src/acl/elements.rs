@@ -73,6 +73,21 @@ pub fn member(scope: Scope, address: IpAddr, known: Known) -> Object {
     element(MEMBERS[family], value(located(scope, address)), Some(known_data(known)))
 }
 
+/// The reverse of [`member`]; `None` for other objects.
+pub fn member_of(object: &Object) -> Option<(Scope, IpAddr, Known)> {
+    let Object::Element(set, key, Some(Data::Numbers(known))) = object else { return None };
+    if !MEMBERS.contains(&&*set.name) {
+        return None;
+    }
+    let (scope, address) = key.first.split_first_chunk()?;
+    let address = match address.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(address).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(address).ok()?),
+    };
+    let [group, identity] = <[[u8; 4]; 2]>::try_from(&**known).ok()?.map(u32::from_be_bytes);
+    Some((Scope(u32::from_be_bytes(*scope)), address, Known { group, identity }))
+}
+
 /// The code point of what a member sends. The program must have been made with it.
 pub fn marking(scope: Scope, address: IpAddr, dscp: u8) -> Object {
     let family = usize::from(address.is_ipv6());

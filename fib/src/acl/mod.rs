@@ -29,7 +29,7 @@ use std::{
     sync::Arc,
 };
 
-pub use elements::{elements, marking, member};
+pub use elements::{elements, marking, member, member_of};
 pub use judge::{Decision, Flow};
 pub use program::{VERDICTS, program, rule_of};
 

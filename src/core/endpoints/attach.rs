@@ -2,14 +2,31 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use petiole_config::model::{Advertise, ScopedName};
+use petiole_bgp::speaker::Origination;
+use petiole_config::{
+    HostConfig,
+    model::{Advertise, ScopedName},
+};
 use petiole_fib::model::{Command, KernelError, Key, Ns, Object};
 
 use super::{Attachment, Core, Endpoint, State};
 use crate::core::{
-    Effect,
+    Effect, elsewhere,
     objects::{self, Gateways, Medium, Wiring},
 };
+
+/// What a container's routes carry: in a network that has groups, which one it is in.
+pub(in crate::core) fn container_origination(
+    config: &HostConfig,
+    base: &Origination,
+    spec: &petiole_config::model::Endpoint,
+) -> Origination {
+    if !config.groups.iter().any(|group| group.network == spec.network) {
+        return base.clone();
+    }
+    let group = spec.group.as_ref().and_then(|id| config.group(id));
+    elsewhere::with_group(base, config.host.asn, group.map_or(elsewhere::NO_GROUP, |g| g.number.get()))
+}
 
 impl Core {
     /// Attaches a container if it is waiting for nothing but that.
@@ -24,15 +41,21 @@ impl Core {
         if endpoint.requested().is_some_and(|r| r.namespace != *identity) {
             return;
         }
+        let (identity, addresses, spec) = (*identity, *addresses, spec.clone());
+        if !self.is_guarded(&spec, addresses) {
+            self.moved = true;
+            return;
+        }
+        let Some(endpoint) = self.endpoints.all.get(name) else { return };
         let Some(network) = self.config.network(&spec.network) else { return };
-        let (identity, path) = (*identity, spec.netns.clone());
+        let path = spec.netns.clone();
         let (ns, new) = self.endpoints.entered.enter(identity, name);
         let wiring = Wiring {
             ns,
             endpoint: name.clone(),
             inner: objects::if_name(&spec.interface),
             outer: endpoint.outer.clone(),
-            addresses: *addresses,
+            addresses,
             gateways: Gateways::of(network),
             medium: Medium::of(network),
             mtu: self.network_mtu(network),
@@ -80,7 +103,10 @@ impl Core {
         attempts: u32,
         now: Instant,
     ) {
-        if let Some((name, attachment)) = self.attachment_of(key) {
+        let guarded = self.members.guarded.iter().find(|(_, keys)| keys.contains(key));
+        if let Some(name) = guarded.map(|(name, _)| name.clone()) {
+            self.request_failed(&name, key, error, attempts, now);
+        } else if let Some((name, attachment)) = self.attachment_of(key) {
             attachment.problems.insert(key.clone(), error.to_string());
             self.request_failed(&name, key, error, attempts, now);
         }
@@ -106,6 +132,10 @@ impl Core {
 
     /// Announces the containers that have become complete.
     pub(in crate::core) fn check_attaching(&mut self) {
+        let guarded: Vec<ScopedName> = self.members.guarded.keys().cloned().collect();
+        for name in guarded {
+            self.try_attach(&name);
+        }
         let names: Vec<ScopedName> = self.endpoints.attaching.iter().cloned().collect();
         for name in names {
             self.check_endpoint(&name);
@@ -120,8 +150,9 @@ impl Core {
             State::Attaching(a) if complete(&a) => {
                 let advertise = self.config.network(&endpoint.spec.network).map(|n| n.advertise);
                 if advertise == Some(Advertise::Endpoints) {
+                    let origination = container_origination(&self.config, &self.origination, &endpoint.spec);
                     for prefix in a.wiring.prefixes() {
-                        self.speaker.originate(prefix, &self.origination);
+                        self.speaker.originate(prefix, &origination);
                     }
                 }
                 let addresses: Vec<String> = a.wiring.addresses.iter().map(|a| a.to_string()).collect();

@@ -147,6 +147,7 @@ impl Core {
                     self.endpoints.by_address.remove(&address);
                 }
             }
+            self.leave_groups(&name, wiring.addresses);
             let current = self.endpoints.all.get(&name).filter(|e| e.spec.network == network);
             let keep = current.and_then(|e| e.assigned.clone().ok()).unwrap_or_default();
             if keep != wiring.addresses {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    rc::Rc,
+    sync::Arc,
 };
 
 use petiole_config::model::{AddrRange, Address, HostConfig, Network, ScopedName};
@@ -22,14 +22,26 @@ pub(crate) struct Place {
     /// The network whose subnet it is in, if some rule names that one.
     pub(super) network: Option<ScopedName>,
     /// Which of the addresses that rules name it is one of.
-    pub(super) named: BTreeSet<Rc<Addresses>>,
+    pub(super) named: BTreeSet<Arc<Addresses>>,
 }
 
-/// An area's place, and the group whose pool it is.
+/// Whose an address is, as far as that can be told from where it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Owner {
+    /// In no group.
+    #[default]
+    Nobody,
+    /// In this group.
+    Group(ScopedName),
+    /// In some group of this network, or in none.
+    Unknown(ScopedName),
+}
+
+/// An area's place, and whose it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) place: Place,
-    pub(super) group: Option<ScopedName>,
+    pub(super) owner: Owner,
 }
 
 /// All areas in which there is anything to know.
@@ -40,17 +52,19 @@ pub(crate) struct Areas(BTreeMap<Area, Spot>);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Mark {
     Network(ScopedName),
-    Group(ScopedName),
-    Named(Rc<Addresses>),
+    Owner(Owner),
+    Named(Arc<Addresses>),
 }
 
 impl Areas {
-    /// Cuts the address space of every scope. `networks` are those that rules name.
+    /// Cuts the address space of every scope. `networks` are those that rules name; in those of `unknown` an address that
+    /// nobody tells about may be in any of their groups.
     pub(super) fn new(
         config: &HostConfig,
         scopes: &BTreeMap<ScopedName, Scope>,
         networks: &BTreeSet<ScopedName>,
-        named: &BTreeSet<Rc<Addresses>>,
+        unknown: &BTreeSet<ScopedName>,
+        named: &BTreeSet<Arc<Addresses>>,
     ) -> Self {
         let mut areas = Self::default();
         let all: BTreeSet<Scope> = scopes.values().copied().chain([Scope::ROUTED]).collect();
@@ -66,11 +80,24 @@ impl Areas {
                     v6.add(net.network(), net.broadcast(), mark());
                 }
             }
+            for network in config.networks.iter().filter(|n| scope_of(n) == scope && unknown.contains(&n.id)) {
+                let mark = || Mark::Owner(Owner::Unknown(network.id.clone()));
+                // The gateway is no container.
+                let nobody = || Mark::Owner(Owner::Nobody);
+                if let Some(subnet) = &network.v4 {
+                    v4.add(subnet.net.network(), subnet.net.broadcast(), mark());
+                    subnet.gateway.iter().for_each(|g| v4.add(*g, *g, nobody()));
+                }
+                if let Some(subnet) = &network.v6 {
+                    v6.add(subnet.net.network(), subnet.net.broadcast(), mark());
+                    subnet.gateway.iter().for_each(|g| v6.add(*g, *g, nobody()));
+                }
+            }
             for group in &config.groups {
                 if config.network(&group.network).is_some_and(|n| scope_of(n) == scope) {
-                    let mark = || Mark::Group(group.id.clone());
-                    group.v4.iter().for_each(|r| v4.add(r.first(), r.last(), mark()));
-                    group.v6.iter().for_each(|r| v6.add(r.first(), r.last(), mark()));
+                    let mark = || Mark::Owner(Owner::Group(group.id.clone()));
+                    group.all4.iter().for_each(|r| v4.add(r.first(), r.last(), mark()));
+                    group.all6.iter().for_each(|r| v6.add(r.first(), r.last(), mark()));
                 }
             }
             for addresses in named {
@@ -137,6 +164,8 @@ impl<A: Address + Into<IpAddr>> Edges<A> {
     /// From one edge to the next nothing changes. Neighbours that are the same are one area.
     fn cut(self, scope: Scope, areas: &mut BTreeMap<Area, Spot>) {
         let mut spot = Spot::default();
+        // The network's, under that of a pool or of the gateway.
+        let mut owners: BTreeSet<Owner> = BTreeSet::new();
         let mut open: Option<(A, Spot)> = None;
         let mut close = |open: Option<(A, Spot)>, last: Option<A>| {
             if let (Some((first, spot)), Some(last)) = (open, last)
@@ -150,17 +179,19 @@ impl<A: Address + Into<IpAddr>> Edges<A> {
             for mark in end {
                 match mark {
                     Mark::Network(_) => spot.place.network = None,
-                    Mark::Group(_) => spot.group = None,
+                    Mark::Owner(owner) => drop(owners.remove(&owner)),
                     Mark::Named(addresses) => drop(spot.place.named.remove(&addresses)),
                 }
             }
             for mark in begin {
                 match mark {
                     Mark::Network(id) => spot.place.network = Some(id),
-                    Mark::Group(id) => spot.group = Some(id),
+                    Mark::Owner(owner) => drop(owners.insert(owner)),
                     Mark::Named(addresses) => drop(spot.place.named.insert(addresses)),
                 }
             }
+            // In their order: the gateway, a group's own, what is left of the network.
+            spot.owner = owners.first().cloned().unwrap_or_default();
             if open.as_ref().is_none_or(|(_, before)| *before != spot) {
                 let last = address.to_bits().checked_sub(1).and_then(A::from_bits);
                 close(open.replace((address, spot.clone())), last);

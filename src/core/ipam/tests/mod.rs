@@ -53,6 +53,8 @@ fn group(name: &str, v4: &[(&str, &str)]) -> Group {
         policies: Vec::new(),
         default: DefaultAction::Allow,
         profile: None,
+        all4: Vec::new(),
+        all6: Vec::new(),
         v4: ranges.collect(),
         v6: Vec::new(),
     }

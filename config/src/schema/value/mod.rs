@@ -2,8 +2,8 @@
 
 pub(crate) mod address;
 pub(crate) mod number;
-pub(crate) mod policy;
 pub(crate) mod publish;
+pub(crate) mod route_policy;
 pub(crate) mod text;
 pub(crate) mod word;
 

@@ -168,12 +168,13 @@ impl GroupId {
         (id != 0).then_some(Self(id))
     }
 
-    /// What a group has that says nothing else: FNV-1a over `tenant/name`, with both 16-bit halves other than 0.
+    /// What a group has that says nothing else: FNV-1a over `tenant/name`; the lower 16 bits are
+    /// not 0.
     pub fn of_name(name: &ScopedName) -> Self {
         let fnv = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         let bytes = name.tenant.as_str().bytes().chain([b'/']).chain(name.name.as_str().bytes());
         let hash = bytes.fold(0x811c_9dc5, fnv);
-        Self(if hash & 0xffff == 0 { hash | 1 } else { hash }.max(1))
+        Self(if hash as u16 == 0 { hash | 1 } else { hash })
     }
 
     /// The number.
@@ -248,7 +249,7 @@ impl fmt::Display for Bandwidth {
     /// `500Kbps`: the largest unit of 1024 bit/s that it is a whole number of.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(1 << 30, "Gbps"), (1 << 20, "Mbps"), (1 << 10, "Kbps")];
-        match units.iter().find(|(unit, _)| self.0 % unit == 0) {
+        match units.iter().find(|(unit, _)| self.0.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
             None => write!(f, "{}bps", self.0),
         }

@@ -5,7 +5,9 @@
 
 mod common;
 
-use common::{HOST, taken, wrong};
+use std::fmt::Write as _;
+
+use common::{HOST, check, taken, wrong};
 use petiole_config::{
     Kind,
     model::{
@@ -43,6 +45,16 @@ fn peer(keys: &str) -> String {
             format!("{group} at {v4:?} {v6:?}")
         }
     }
+}
+
+const NONE: [u64; 0] = [];
+
+/// The lines of what is suspicious about these rules, and nothing else is wrong; each rule is a line, from 1.
+fn suspicious(of: &[&str]) -> Vec<u64> {
+    let lines: Vec<_> = of.iter().map(|rule| format!("{{ {rule} }},")).collect();
+    let wrong = wrong(&rules(&format!("\n{}\n", lines.join("\n"))));
+    assert!(wrong.iter().all(|(kind, _)| *kind == Kind::Suspicious), "{wrong:?}");
+    wrong.into_iter().map(|(_, line)| line - 16).collect()
 }
 
 #[test]
@@ -214,6 +226,73 @@ fn no_mistake_in_a_rule_hides_another() {
     );
     let lines: Vec<_> = wrong(&text).into_iter().map(|(_, line)| line - 16).collect();
     assert_eq!(lines, [1, 2, 3, 4, 5, 6, 6, 7]);
+}
+
+#[test]
+fn a_rule_that_a_wider_one_precedes_is_warned_of_whatever_decides_the_order() {
+    let all = "id = \"all\", from-network = \"n\"";
+    let deny_all = "id = \"all\", from-network = \"n\", action = \"deny\"";
+    let high = "id = \"all\", from-network = \"n\", priority = 2";
+    let some = "id = \"some\", from-address = [\"10.1.1.7\"]";
+    let deny_some = "id = \"some\", from-address = [\"10.1.1.7\"], action = \"deny\"";
+    assert_eq!(suspicious(&[all, some]), [2], "the file");
+    assert_eq!(suspicious(&[some, all]), NONE, "the narrower one first is an order that may be meant");
+    assert_eq!(suspicious(&[some, deny_all]), [1], "deny first");
+    assert_eq!(suspicious(&[all, deny_some]), NONE, "deny first");
+    assert_eq!(suspicious(&[deny_some, high]), [1], "priority");
+    assert_eq!(suspicious(&["id = \"a\", direction = \"out\"", some]), NONE, "each direction is for itself");
+}
+
+#[test]
+fn a_shadowed_rule_is_warned_of_once_and_with_the_first_that_decides() {
+    let rules = ["id = \"a\", action = \"deny\"", "id = \"b\"", "id = \"c\", protocol = \"tcp\""];
+    assert_eq!(suspicious(&rules), [2, 3]);
+    let text = self::rules(&rules.map(|rule| format!("{{ {rule} }}")).join(",\n"));
+    let text =
+        text.replace("name = \"db\"\nnetwork = \"n\"", "name = \"db\"\nnetwork = \"n\"\npolicies = [\"p\"]");
+    let warnings = check(&text).unwrap().warnings;
+    let said: Vec<_> = warnings.iter().map(|d| (d.message.as_str(), d.secondary[0].text.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            ("rule `b` of policy `p` never decides anything", "rule `a` denies all of it first"),
+            ("rule `c` of policy `p` never decides anything", "rule `a` denies all of it first"),
+        ]
+    );
+}
+
+#[test]
+fn rules_of_two_policies_are_compared_where_one_group_has_both() {
+    let text = |first: &str, second: &str, db: &str| {
+        let text = rules("{ id = \"1\", priority = 2 }");
+        text.replace("policies = [\"p\"]", &format!("policies = [{first}]")).replace(
+            "name = \"db\"\nnetwork = \"n\"",
+            &format!("name = \"db\"\nnetwork = \"n\"\npolicies = [{db}]"),
+        ) + &format!("[[policy]]\nname = \"q\"\nrules = [{{ id = \"2\"{second} }}]\n")
+    };
+    assert_eq!(wrong(&text("\"p\", \"q\"", "", "")), [(Kind::Suspicious, 20)]);
+    assert_eq!(wrong(&text("\"q\", \"p\"", "", "")), [(Kind::Suspicious, 20)]);
+    assert_eq!(wrong(&text("\"q\", \"p\"", ", priority = 3, protocol = \"tcp\"", "")), []);
+    assert_eq!(wrong(&text("\"p\"", "", "\"q\"")), [], "two groups");
+    // Of equal rules the order of the group's policies decides which is told apart.
+    let equal = |first: &str| wrong(&text(first, ", priority = 2", ""));
+    assert_eq!(equal("\"p\", \"q\""), [(Kind::Suspicious, 20)]);
+    assert_eq!(equal("\"q\", \"p\""), [(Kind::Suspicious, 17)]);
+}
+
+#[test]
+fn thousands_of_rules_are_checked_in_no_time() {
+    let mut text = String::new();
+    for i in 0..50_000_u32 {
+        let address = std::net::Ipv4Addr::from(0x0a00_0000 + i);
+        let _ = writeln!(text, "{{ id = \"r{i}\", from-address = [\"{address}\"] }},");
+    }
+    // The first pairs are still seen, what comes late no longer is.
+    let (first, last) = ("{ id = \"x\", protocol = \"tcp\" }", "{ id = \"z\", protocol = \"tcp\" }");
+    let text = rules(&format!("{first},\n{},\n{text}{last}", first.replace('x', "y")));
+    let start = std::time::Instant::now();
+    assert_eq!(wrong(&text), [(Kind::Suspicious, 17)]);
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
 }
 
 #[test]

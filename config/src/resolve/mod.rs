@@ -20,6 +20,7 @@ mod profile;
 mod publish;
 mod route_policy;
 mod service;
+mod shadow;
 mod subnet;
 mod tenant;
 
@@ -89,6 +90,7 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
         named_policies.unused(&used_policies, found);
         named_profiles.unused(&used_profiles, found);
     }
+    shadow::shadowed(&policies, &groups, &known, found);
     identity::unknown(&policies, &groups, &networks, found);
     let endpoints = endpoint::endpoints(file.endpoints.items(), &known, found);
     unheard(file, &networks, &endpoints, found);

@@ -156,7 +156,8 @@ fn run_load(load: &Load) {
     let base = counting::live();
     counting::peak();
 
-    let mut rib = Rib::new(RibConfig { asn: 65000, router_id: Ipv4Addr::new(10, 0, 0, 254), max_paths: 1, label: 1 });
+    let mut rib =
+        Rib::new(RibConfig { asn: 65000, router_id: Ipv4Addr::new(10, 0, 0, 254), max_paths: 1, label: 1 });
     let all = Rule { source: Some(Source::Any), ..Rule::new(Action::Accept) };
     rib.peer_up(sink, peer(load.feeders, Policy::new(vec![all], Action::Reject)));
     for feeder in 0..load.feeders {

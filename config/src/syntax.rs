@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// Sections that stand any number of times.
-const LISTS: [&str; 7] = ["uplink", "neighbor", "route-policy", "tenant", "network", "group", "endpoint"];
+const LISTS: [&str; 9] =
+    ["uplink", "neighbor", "route-policy", "tenant", "network", "group", "policy", "profile", "endpoint"];
 
 /// The table of the file; `None` after reporting that it is no TOML. What a damaged file seems to say is not looked at:
 /// half of it would be complaints about what the damage hides.

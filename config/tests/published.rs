@@ -86,7 +86,7 @@ fn every_example_in_the_documentation_passes() {
     }
 }
 
-/// What the product shows first, without what later versions will have: policies and profiles.
+/// What the product shows first, with the groups and networks that it only names.
 const PRODUCT: &str = r#"
 [host]
 name      = "host1"
@@ -148,15 +148,39 @@ vni = 5001
 subnet = "10.1.2.0/24"
 vteps = ["50.1.1.1", "60.1.1.3"]
 
+[[network]]
+name = "testnet"
+subnet = "192.168.2.0/24"
+
+[[group]]
+name = "epgA"
+network = "testnet"
+
 [[group]]
 name = "epgB"
-network = "public"
+network = "testnet"
+policies = ["policyAB"]
+profile = "slow"
+
+[[policy]]
+name = "policyAB"
+rules = [
+  { id = "1", direction = "in", protocol = "icmp", from-group = "epgA", action = "deny" },
+  { id = "2", direction = "in", protocol = "tcp",  from-group = "epgA", action = "deny", priority = 1 },
+  { id = "3", direction = "in", protocol = "tcp", port = "8001", from-group = "epgA", action = "allow", priority = 10 },
+]
+
+[[profile]]
+name = "slow"
+bandwidth = "500Kbps"
+burst = "80KiB"
+dscp = 6
 
 [[endpoint]]
 name = "web1"
 group = "epgB"
 netns = "/run/netns/web1"
-address = "192.168.1.3"
+address = "192.168.2.3"
 publish = ["9099:9099/tcp"]
 
 [api]
@@ -199,6 +223,13 @@ fn the_json_schema_refuses_what_it_can_see() {
         "[host]\nasn = 1\n[[network]]\nname = \"a\"\ntag = 4095",
         "[host]\nasn = 1\n[[network]]\nname = \"a\"\nvni = 0",
         "[host]\nasn = 1\n[[route-policy]]\nname = \"a\"\nrules = [{}]",
+        "[host]\nasn = 1\n[[group]]\nname = \"a\"\nnetwork = \"n\"\nid = 0",
+        "[host]\nasn = 1\n[[policy]]\nname = \"a\"\nrules = [{}]",
+        "[host]\nasn = 1\n[[policy]]\nname = \"a\"\nrules = [{ id = \"1\", priority = 101 }]",
+        "[host]\nasn = 1\n[[policy]]\nname = \"a\"\nrules = [{ id = \"1\", protocol = 256 }]",
+        "[host]\nasn = 1\n[[policy]]\nname = \"a\"\nrules = [{ id = \"1\", icmp-type = [\"ping\"] }]",
+        "[host]\nasn = 1\n[[profile]]\nname = \"a\"\ndscp = 64",
+        "[host]\nasn = 1\n[[profile]]\nname = \"a\"\nburst = 0",
     ] {
         let value = serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap();
         assert_ne!(against(&schema, &value, ""), Vec::<String>::new(), "{text}");

@@ -12,7 +12,9 @@ const NETWORKS: &str = "[[neighbor]]\nname = \"leaf1\"\naddress = \"50.1.1.2\"\n
      [[network]]\nname = \"n\"\nsubnet = \"192.168.1.0/24\"\ngateway = \"192.168.1.254\"\nsubnet6 = \"2001:db8::/64\"\n\
      pool = [\"192.168.1.0/25\"]\n\
      [[network]]\nname = \"n\"\ntenant = \"blue\"\nencap = \"vlan\"\ntag = 1\nuplink = \"eth2\"\nsubnet = \"10.1.1.0/24\"\n\
-     [[group]]\nname = \"g\"\nnetwork = \"n\"\npool = [\"192.168.1.8/29\"]\n";
+     [[group]]\nname = \"g\"\nnetwork = \"n\"\npool = [\"192.168.1.8/29\"]\n\
+     policies = [\"p\"]\nprofile = \"p\"\ndefault = \"deny\"\n\
+     [[policy]]\nname = \"p\"\nrules = [{ id = \"1\", from-group = \"g\" }]\n[[profile]]\nname = \"p\"\ndscp = 1\n";
 
 fn config() -> HostConfig {
     taken(&format!("{HOST}{NETWORKS}"))

@@ -10,7 +10,9 @@ use std::{collections::BTreeSet, fs, path::Path, sync::LazyLock};
 
 use petiole_config::{
     Diagnostics, EndpointRequest, HostConfig,
-    model::{Address, Advertise, Encap, Endpoint, Network, ScopedName, Subnet},
+    model::{
+        AddrRange, Address, Advertise, Encap, Endpoint, Group, Network, Peer, ScopedName, Service, Subnet,
+    },
     parse_bytes, request,
 };
 use proptest::prelude::*;
@@ -75,6 +77,21 @@ const VALUES: &[&str] = &[
     "\"endpoints\"",
     "112",
     "4094",
+    "\"in\"",
+    "\"out\"",
+    "\"deny\"",
+    "\"tcp\"",
+    "\"icmp\"",
+    "[\"echo-request\", \"redirect\"]",
+    "\"1-65535,0\"",
+    "\"65535,1-65535,9-8\"",
+    "[\"0.0.0.0/0\", \"::/0\", \"192.168.1.9-192.168.1.10\"]",
+    "[\"web-clients\", \"web-clients\"]",
+    "\"slow\"",
+    "\"1.5Mbps\"",
+    "\"99999999999999999999.0000000000000000000000001Gbps\"",
+    "\"256MiB\"",
+    "65536",
 ];
 
 /// What holds of every answer.
@@ -131,6 +148,8 @@ fn consistent(config: &HostConfig) {
         let ranges = || others.clone().flat_map(|other| &other.v4);
         assert!(!ranges().any(|range| group.v4.iter().any(|own| own.contains(range.first()))));
     }
+    numbers(config);
+    policies(config);
     for endpoint in &config.endpoints {
         let network = config.network(&endpoint.network).unwrap();
         assert_eq!(endpoint.id.tenant, network.id.tenant);
@@ -146,6 +165,67 @@ fn consistent(config: &HostConfig) {
     for (i, a) in published.iter().enumerate() {
         assert!(!published[i + 1..].iter().any(|b| a.clashes(b)));
     }
+}
+
+/// Groups have numbers of their own, also of what of them travels in packets.
+fn numbers(config: &HostConfig) {
+    assert!(unique(config.groups.iter().map(|group| group.number)));
+    let travels = |group: &&Group| {
+        let network = config.network(&group.network).unwrap();
+        matches!(network.encap, Encap::Vxlan { .. }) && network.advertise != Advertise::Endpoints
+    };
+    let in_packets = || config.groups.iter().filter(travels).map(|group| group.number.in_packets());
+    assert!(unique(in_packets()) && in_packets().all(|number| number != 0));
+}
+
+fn policies(config: &HostConfig) {
+    assert!(unique(config.policies.iter().map(|policy| &policy.id)));
+    assert!(unique(config.profiles.iter().map(|profile| &profile.id)));
+    for group in &config.groups {
+        assert!(unique(group.policies.iter()));
+        assert!(group.policies.iter().all(|id| config.policy(id).unwrap().id.tenant == group.id.tenant));
+        let profile = group.profile.as_ref().map(|id| config.profile(id).unwrap());
+        assert!(profile.is_none_or(|profile| profile.id.tenant == group.id.tenant));
+    }
+    for policy in &config.policies {
+        assert!(unique(policy.rules.iter().map(|rule| &rule.id)));
+        for rule in &policy.rules {
+            match &rule.peer {
+                Peer::Any => {}
+                Peer::Network(id) => assert_eq!(config.network(id).unwrap().id.tenant, policy.id.tenant),
+                Peer::Of { group, v4, v6 } => {
+                    assert!(group.is_some() || !v4.is_empty() || !v6.is_empty());
+                    let tenant = |id| &config.group(id).unwrap().id.tenant;
+                    assert!(group.as_ref().is_none_or(|id| *tenant(id) == policy.id.tenant));
+                    gaps(v4);
+                    gaps(v6);
+                }
+            }
+            match &rule.service {
+                Service::Any | Service::Protocol(_) | Service::Icmp(None) => {}
+                Service::Ports(protocol, ports) => {
+                    assert!(matches!(protocol, 6 | 17 | 132) && !ports.is_empty());
+                    assert!(
+                        ports
+                            .windows(2)
+                            .all(|pair| { u32::from(pair[0].last()) + 1 < u32::from(pair[1].first()) })
+                    );
+                }
+                Service::Icmp(Some(types)) => {
+                    assert!(!types.is_empty() && types.is_sorted_by(|a, b| a < b));
+                    assert!(types.iter().all(|t| t.v4.is_some() || t.v6.is_some()));
+                }
+            }
+        }
+    }
+    for limit in config.profiles.iter().flat_map(|profile| [profile.out, profile.inward]).flatten() {
+        assert!(limit.burst > 0 && limit.rate.bits() > 0);
+    }
+}
+
+fn gaps<A: Address>(ranges: &[AddrRange<A>]) {
+    let apart = |pair: &[AddrRange<A>]| pair[0].last().to_bits() + 1 < pair[1].first().to_bits();
+    assert!(ranges.windows(2).all(apart), "{ranges:?}");
 }
 
 fn unique<T: Ord>(items: impl Iterator<Item = T>) -> bool {
@@ -194,9 +274,7 @@ fn asked(endpoint: &Endpoint) -> EndpointRequest {
 fn pool<A: Address>(subnet: &Subnet<A>, encap: &Encap) {
     assert!(subnet.gateway.is_some() || encap.is_bridged());
     assert!(!subnet.pool.is_empty() && !subnet.gateway.is_some_and(|gateway| subnet.may_assign(gateway)));
-    for pair in subnet.pool.windows(2) {
-        assert!(pair[0].last().to_bits() + 1 < pair[1].first().to_bits(), "{:?}", subnet.pool);
-    }
+    gaps(&subnet.pool);
 }
 
 fn shown(diagnostics: &Diagnostics) {
@@ -226,7 +304,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_toml_like_text(text in "([\\[\\]{}=\",.#'\n a-c0-9:/-]|host|asn|neighbor|tenant|network|group|encap|subnet|= \"){0,80}") {
+    fn arbitrary_toml_like_text(text in "([\\[\\]{}=\",.#'\n a-c0-9:/-]|host|asn|neighbor|tenant|network|group|policy|profile|rules|encap|subnet|= \"){0,80}") {
         answer(text.as_bytes());
     }
 

@@ -156,24 +156,28 @@ pub enum DefaultAction {
     Deny,
 }
 
-/// A group's number on the wire: on routes (RFC 8092) and, its lower 16 bits, in VXLAN packets. Not 0. The same on all
-/// hosts, because it is in the file or made of the group's name.
+/// A group's number on the wire: on routes (RFC 8092) and, its lower 16 bits, in VXLAN packets. Not 0, and not the
+/// highest, which says on routes that a container is in no group. The same on all hosts, because it is in the file or made of the group's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct GroupId(u32);
 
 impl GroupId {
-    /// `None` for 0.
+    /// The highest.
+    pub const MAX: Self = Self(u32::MAX - 1);
+
+    /// `None` for 0 and above [`GroupId::MAX`].
     pub fn new(id: u32) -> Option<Self> {
-        (id != 0).then_some(Self(id))
+        (1..=Self::MAX.0).contains(&id).then_some(Self(id))
     }
 
-    /// What a group has that says nothing else: FNV-1a over `tenant/name`, with both 16-bit halves other than 0.
+    /// What a group has that says nothing else: FNV-1a over `tenant/name`; the lower 16 bits are
+    /// not 0.
     pub fn of_name(name: &ScopedName) -> Self {
         let fnv = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         let bytes = name.tenant.as_str().bytes().chain([b'/']).chain(name.name.as_str().bytes());
         let hash = bytes.fold(0x811c_9dc5, fnv);
-        Self(if hash & 0xffff == 0 { hash | 1 } else { hash }.max(1))
+        Self(if hash as u16 == 0 { hash | 1 } else { hash.min(Self::MAX.0) })
     }
 
     /// The number.
@@ -248,7 +252,7 @@ impl fmt::Display for Bandwidth {
     /// `500Kbps`: the largest unit of 1024 bit/s that it is a whole number of.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(1 << 30, "Gbps"), (1 << 20, "Mbps"), (1 << 10, "Kbps")];
-        match units.iter().find(|(unit, _)| self.0 % unit == 0) {
+        match units.iter().find(|(unit, _)| self.0.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
             None => write!(f, "{}bps", self.0),
         }

@@ -1,13 +1,14 @@
 //! `[[group]]`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{Ipv4Addr, Ipv6Addr},
 };
 
 use super::{
     Unique,
     known::Known,
+    named::Named,
     network::NetworkAt,
     subnet::{Frame, Reported, SubnetAt, apart, common},
     tenant::Tenants,
@@ -15,8 +16,8 @@ use super::{
 use crate::{
     diagnostic::Kind,
     family::{Family, overlap},
-    found::{At, Found},
-    model::{AddrRange, DefaultAction, Group, GroupId, ScopedName},
+    found::{At, Found, Span},
+    model::{AddrRange, DefaultAction, Group, GroupId, Name, ScopedName},
     schema::{
         self,
         read::{List, Written},
@@ -28,57 +29,141 @@ pub(super) struct GroupAt {
     pub(super) id: ScopedName,
     /// The network that it names, when there is one.
     pub(super) network: Option<ScopedName>,
-    pub(super) v4: Result<Vec<AddrRange<Ipv4Addr>>, Reported>,
-    pub(super) v6: Result<Vec<AddrRange<Ipv6Addr>>, Reported>,
+    pub(super) v4: Result<Own<Ipv4Addr>, Reported>,
+    pub(super) v6: Result<Own<Ipv6Addr>, Reported>,
+    /// `None`: it could not be read.
+    pub(super) number: Option<GroupId>,
+    /// Where it is written, else where the name is that it is made of.
+    pub(super) number_span: Span,
+    /// It is written.
+    pub(super) has_id: bool,
+    /// `None`: something is wrong with them.
+    pub(super) policies: Option<Vec<ScopedName>>,
+    pub(super) profile: Result<Option<ScopedName>, Reported>,
+    default: Option<DefaultAction>,
+}
+
+/// The addresses that a group has for itself.
+pub(super) struct Own<A: Family> {
+    /// All of them.
+    pub(super) all: Vec<AddrRange<A>>,
+    /// Those that this host gives out.
+    pub(super) left: Vec<AddrRange<A>>,
 }
 
 impl GroupAt {
     /// The group, when nothing is wrong with it.
     pub(super) fn into_config(self) -> Option<Group> {
+        let (v4, v6) = (self.v4.ok()?, self.v6.ok()?);
         Some(Group {
-            number: GroupId::of_name(&self.id),
             id: self.id,
             network: self.network?,
-            policies: Vec::new(),
-            default: DefaultAction::Allow,
-            profile: None,
-            all4: Vec::new(),
-            all6: Vec::new(),
-            v4: self.v4.ok()?,
-            v6: self.v6.ok()?,
+            number: self.number?,
+            policies: self.policies?,
+            default: self.default?,
+            profile: self.profile.ok()?,
+            all4: v4.all,
+            all6: v6.all,
+            v4: v4.left,
+            v6: v6.left,
         })
     }
 }
 
+/// What groups may name.
+pub(super) struct Context<'a> {
+    pub(super) tenants: &'a Tenants,
+    pub(super) networks: &'a [NetworkAt],
+    pub(super) known: &'a Known<'a>,
+    pub(super) policies: &'a Named<'a, schema::Policy>,
+    pub(super) profiles: &'a Named<'a, schema::Profile>,
+}
+
 pub(super) fn groups(
     raw: &[At<schema::Group>],
-    tenants: &Tenants,
-    networks: &[NetworkAt],
-    known: &Known<'_>,
+    context: &Context<'_>,
     found: &mut Found<'_>,
 ) -> Vec<GroupAt> {
-    let by_id: HashMap<_, _> = networks.iter().map(|network| (&network.id, network)).collect();
+    let by_id: HashMap<_, _> = context.networks.iter().map(|network| (&network.id, network)).collect();
     let mut names = Unique::new();
     let (mut v4, mut v6) = (Claims::new(), Claims::new());
     let mut groups = Vec::new();
     for At { value: raw, .. } in raw {
-        let tenant = tenants.of(&raw.tenant, found);
+        let tenant = context.tenants.of(&raw.tenant, found);
         let id = tenant.clone().zip(raw.name.get());
         let id = id.map(|(tenant, at)| ScopedName::new(tenant, at.value.clone()));
         if let (Some(id), Some(At { span, .. })) = (&id, raw.name.get()) {
             names.claim(id.clone(), span, found, || format!("two groups are called `{id}`"));
         }
-        let network =
-            tenant.zip(raw.network.get()).and_then(|(tenant, at)| known.find_network(&tenant, at, found));
+        let named = tenant.as_ref().zip(raw.network.get());
+        let network = named.and_then(|(tenant, at)| context.known.find_network(tenant, at, found));
         let network = network.and_then(|view| by_id.get(view.id).copied());
         let own4 = pool(&raw.pool, network.map(|network| (&network.id, &network.v4)), &mut v4, found);
         let own6 = pool(&raw.pool6, network.map(|network| (&network.id, &network.v6)), &mut v6, found);
-        let Some(id) = id else { continue };
-        groups.push(GroupAt { id, network: network.map(|network| network.id.clone()), v4: own4, v6: own6 });
+        let policies = policies(&raw.policies, tenant.as_ref(), context.policies, found);
+        let profile = match (&raw.profile, tenant.as_ref()) {
+            (Written::Absent, _) => Ok(None),
+            (Written::Is(at), Some(tenant)) => {
+                context.profiles.find(tenant, at, found).map(Some).ok_or(Reported)
+            }
+            (Written::Is(_), None) | (Written::Bad, _) => Err(Reported),
+        };
+        let (Some(id), Some(name)) = (id, raw.name.get()) else { continue };
+        groups.push(GroupAt {
+            network: network.map(|network| network.id.clone()),
+            v4: own4,
+            v6: own6,
+            number: match &raw.id {
+                Written::Is(at) => GroupId::new(at.value.get()),
+                Written::Absent => Some(GroupId::of_name(&id)),
+                Written::Bad => None,
+            },
+            number_span: raw.id.get().map_or(&name.span, |at| &at.span).clone(),
+            has_id: raw.id.is_written(),
+            policies,
+            profile,
+            default: raw.default.or(DefaultAction::Allow),
+            id,
+        });
     }
     v4.report(found);
     v6.report(found);
     groups
+}
+
+/// The names of policies or profiles.
+pub(super) type Used<'a> = HashSet<&'a ScopedName>;
+
+/// The policies and profiles that groups name; `None` when something could not be read, and may have meant any.
+pub(super) fn used(groups: &[GroupAt], complete: bool) -> Option<(Used<'_>, Used<'_>)> {
+    let (mut policies, mut profiles) = (HashSet::new(), HashSet::new());
+    for group in groups {
+        policies.extend(group.policies.as_ref()?);
+        profiles.extend(group.profile.as_ref().ok()?);
+    }
+    complete.then_some((policies, profiles))
+}
+
+/// The policies of a group, in its order.
+fn policies(
+    written: &Written<List<Name>>,
+    tenant: Option<&Name>,
+    all: &Named<'_, schema::Policy>,
+    found: &mut Found<'_>,
+) -> Option<Vec<ScopedName>> {
+    let mut unique = Unique::new();
+    let mut policies = Vec::new();
+    let mut ok = written.is_complete();
+    for at in written.items() {
+        let twice = unique
+            .claim(&at.value, &at.span, found, || format!("policy `{}` is in the list twice", at.value));
+        ok &= twice.is_none();
+        match tenant.and_then(|tenant| all.find(tenant, at, found)) {
+            Some(id) => policies.push(id),
+            None => ok = false,
+        }
+    }
+    ok.then_some(policies)
 }
 
 /// What a group has for itself; empty when that is nothing.
@@ -87,10 +172,10 @@ fn pool<'a, A: Family>(
     network: Option<(&'a ScopedName, &'a SubnetAt<A>)>,
     claims: &mut Claims<'a, A>,
     found: &mut Found<'_>,
-) -> Result<Vec<AddrRange<A>>, Reported> {
+) -> Result<Own<A>, Reported> {
     let list = match written {
         Written::Is(list) => list,
-        Written::Absent => return Ok(Vec::new()),
+        Written::Absent => return Ok(Own { all: Vec::new(), left: Vec::new() }),
         Written::Bad => return Err(Reported),
     };
     let (name, subnet) = network.ok_or(Reported)?;
@@ -132,7 +217,7 @@ fn pool<'a, A: Family>(
             .note("what the network never gives out, its groups do not either");
         return Err(Reported);
     }
-    Ok(left)
+    Ok(Own { all: ranges, left })
 }
 
 /// What the groups of each network have for themselves.

@@ -1,4 +1,4 @@
-//! The networks and groups that endpoints may name: those of the file that is being read, or those that run.
+//! The networks and groups that endpoints and rules may name: those of the file that is being read, or those that run.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +13,7 @@ use crate::{
     model::{AddrRange, HostConfig, Name, ScopedName, Subnet},
 };
 
-/// A network that endpoints may name.
+/// A network that endpoints and rules may name.
 #[derive(Clone, Copy)]
 pub(super) struct NetworkView<'a> {
     pub(super) id: &'a ScopedName,
@@ -21,7 +21,7 @@ pub(super) struct NetworkView<'a> {
     pub(super) v6: Result<Option<&'a Subnet<Ipv6Addr>>, Reported>,
 }
 
-/// A group that endpoints may name.
+/// A group that endpoints and rules may name.
 #[derive(Clone, Copy)]
 pub(super) struct GroupView<'a> {
     pub(super) id: &'a ScopedName,
@@ -34,7 +34,7 @@ pub(super) struct GroupView<'a> {
 /// What groups of one network have for themselves: from the first address of a range to its last, and whose it is.
 pub(super) type Owned<'a, A> = BTreeMap<A, (A, &'a ScopedName)>;
 
-/// Everything that endpoints may name.
+/// Everything that endpoints and rules may name.
 pub(super) struct Known<'a> {
     pub(super) tenants: &'a Tenants,
     pub(super) own_ports: OwnPorts,
@@ -106,8 +106,8 @@ impl<'a> Known<'a> {
         let views = groups.iter().map(|group| GroupView {
             id: &group.id,
             network: group.network.as_ref(),
-            v4: group.v4.as_deref().map_err(|reported| *reported),
-            v6: group.v6.as_deref().map_err(|reported| *reported),
+            v4: group.v4.as_ref().map(|own| &own.left[..]).map_err(|reported| *reported),
+            v6: group.v6.as_ref().map(|own| &own.left[..]).map_err(|reported| *reported),
         });
         self.add_groups(views, complete);
         self
@@ -183,7 +183,7 @@ fn own<'a, A: Family>(
 }
 
 /// Reports a name that nothing bears.
-fn missing<'a>(
+pub(super) fn missing<'a>(
     what: &str,
     id: &ScopedName,
     at: &At<Name>,

@@ -7,13 +7,20 @@ mod encap;
 mod endpoint;
 mod group;
 mod host;
+mod identity;
 mod known;
+mod named;
 mod neighbor;
 mod network;
 mod overlap;
 mod password;
+mod peer;
+mod policy;
+mod profile;
 mod publish;
 mod route_policy;
+mod service;
+mod shadow;
 mod subnet;
 mod tenant;
 
@@ -21,7 +28,9 @@ use std::{collections::HashMap, hash::Hash};
 
 use group::GroupAt;
 use known::Known;
+use named::Named;
 use network::NetworkAt;
+use policy::PolicyAt;
 use publish::OwnPorts;
 use tenant::Tenants;
 
@@ -38,19 +47,19 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
     let uplinks = host::uplinks(file.uplinks.items(), found);
     let host = host::host(file.host.value(), &uplinks, found);
     let own = host::Own::new(file, &uplinks, host.as_ref());
-    let policies = route_policy::policies(file.policies.items(), found);
+    let route_policies = route_policy::policies(file.route_policies.items(), found);
     let neighbors = neighbor::neighbors(
         file.neighbors.items(),
         &neighbor::Context {
             host_asn: host.as_ref().map(|host| host.config.asn),
             own: &own.addresses,
             uplinks: &uplinks,
-            policies: &route_policy::Names::of(&file.policies),
+            policies: &route_policy::Names::of(&file.route_policies),
             files,
         },
         found,
     );
-    route_policy::unused(file.policies.items(), file.neighbors.items(), found);
+    route_policy::unused(file.route_policies.items(), file.neighbors.items(), found);
 
     let tenants = Tenants::of_file(&file.tenants, found);
     let networks = network::networks(file.networks.items(), &tenants, &own, found);
@@ -62,9 +71,27 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
         networks.iter().filter_map(|network| network.encap.as_ref()?.udp_port()),
     );
     let known = Known::of_networks(&tenants, own_ports, &networks, all_networks);
-    let groups = group::groups(file.groups.items(), &tenants, &networks, &known, found);
+    let named_policies = Named::of(&file.policies, &tenants, found);
+    let named_profiles = Named::of(&file.profiles, &tenants, found);
+    let context = group::Context {
+        tenants: &tenants,
+        networks: &networks,
+        known: &known,
+        policies: &named_policies,
+        profiles: &named_profiles,
+    };
+    let groups = group::groups(file.groups.items(), &context, found);
+    identity::numbers(&groups, &networks, found);
     let all_groups = file.groups.is_complete() && groups.len() == file.groups.items().len();
     let known = known.with_groups(&groups, all_groups);
+    let policies = policy::policies(&named_policies, &known, found);
+    let profiles = profile::profiles(&named_profiles, found);
+    if let Some((used_policies, used_profiles)) = group::used(&groups, all_groups) {
+        named_policies.unused(&used_policies, found);
+        named_profiles.unused(&used_profiles, found);
+    }
+    shadow::shadowed(&policies, &groups, &known, found);
+    identity::unknown(&policies, &groups, &networks, found);
     let endpoints = endpoint::endpoints(file.endpoints.items(), &known, found);
     unheard(file, &networks, &endpoints, found);
 
@@ -74,11 +101,11 @@ pub(crate) fn resolve(file: &File, files: &dyn Files, found: &mut Found<'_>) -> 
         host: host?.config,
         uplinks: uplinks.into_iter().map(|uplink| uplink.config).collect(),
         neighbors,
-        route_policies: policies,
+        route_policies,
         networks: networks.into_iter().filter_map(NetworkAt::into_config).collect(),
         groups: groups.into_iter().filter_map(GroupAt::into_config).collect(),
-        policies: Vec::new(),
-        profiles: Vec::new(),
+        policies: policies.into_iter().map(PolicyAt::into_config).collect(),
+        profiles,
         tenants: tenants.list,
         endpoints,
         api,

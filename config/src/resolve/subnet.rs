@@ -264,7 +264,7 @@ fn inside<A: Family>(
 }
 
 /// Ascending and apart: ranges that overlap or touch made one.
-fn united<A: Family>(mut ranges: Vec<AddrRange<A>>) -> Vec<AddrRange<A>> {
+pub(super) fn united<A: Family>(mut ranges: Vec<AddrRange<A>>) -> Vec<AddrRange<A>> {
     ranges.sort_unstable();
     let mut out: Vec<AddrRange<A>> = Vec::with_capacity(ranges.len());
     for range in ranges {

@@ -4,6 +4,7 @@
 //! JSON Schema for editors all come from these lists. What keys mean together is not known here.
 
 pub(crate) mod json;
+mod policy;
 pub(crate) mod read;
 pub(crate) mod reference;
 pub(crate) mod section;
@@ -16,8 +17,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::model::{
-    AddrRange, Advertise, AsPathMask, Community, IfName, LargeCommunity, Name, PrefixRange, Publish, Source,
+    AddrRange, Advertise, AsPathMask, Community, DefaultAction, IfName, LargeCommunity, Name, PrefixRange,
+    Publish, Source,
 };
+pub(crate) use policy::{AclRule, Policy, Profile};
 use read::List;
 use section::section;
 use value::{
@@ -35,23 +38,23 @@ section! {
         /// BGP sessions.
         neighbors: List<Neighbor> = "neighbor", Otherwise("none"), "";
         /// Filters for what sessions import and export.
-        policies: List<RoutePolicy> = "route-policy", Otherwise("none"), "";
+        route_policies: List<RoutePolicy> = "route-policy", Otherwise("none"), "";
         /// Whose networks these are.
         tenants: List<Tenant> = "tenant", Otherwise("`default` alone"), "";
         /// Where containers get their addresses from.
         networks: List<Network> = "network", Otherwise("none"), "";
         /// Containers of one network that have something in common.
         groups: List<Group> = "group", Otherwise("none"), "";
+        /// Who may talk to whom.
+        policies: List<Policy> = "policy", Otherwise("none"), "";
+        /// How fast containers may be.
+        profiles: List<Profile> = "profile", Otherwise("none"), "";
         /// Containers that this file owns.
         endpoints: List<Endpoint> = "endpoint", Otherwise("none"), "";
         /// How programs talk to the daemon.
         api: Api = "api", Otherwise("as if it were empty"), "";
         /// What outlives the daemon.
         state: State = "state", Otherwise("as if it were empty"), "";
-    }
-    later {
-        "policy";
-        "profile";
     }
 }
 
@@ -290,10 +293,17 @@ section! {
         /// IPv6 addresses out of the network's pool that only this group's containers get.
         pool6: List<AddrRange<Ipv6Addr>> = "pool6",
             Otherwise("what no group of the network has for itself"), "[\"2001:db8:1::64-2001:db8:1::95\"]";
-    }
-    later {
-        "policies";
-        "profile";
+        /// The `[[policy]]`s that hold for the group, of its own tenant, each once. Their rules are one set; the order here
+        /// counts only between rules of the same priority and action.
+        policies: List<Name> = "policies", Default("[]"), "[\"web-clients\"]";
+        /// What becomes of traffic to and from the group's containers that no rule is about.
+        default: DefaultAction = "default", Default("\"allow\""), "\"deny\"";
+        /// The `[[profile]]` of the group, of its own tenant: each container has its limits for itself.
+        profile: Name = "profile", Otherwise("no limits"), "\"slow\"";
+        /// The group's number on the fabric, by which other hosts know its containers; the same on every host, and no other
+        /// group's. In a vxlan network that does not advertise its endpoints, the lower 16 bits travel in each packet: they
+        /// are not 0, and no other such group's.
+        id: Int<1, { u32::MAX - 1 }> = "id", Otherwise("made of the tenant's and the group's name"), "4100";
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Api, Endpoint, File, Group, Host, Neighbor, Network, RoutePolicy, Rule, Set, State, Tenant, Uplink,
+    AclRule, Api, Endpoint, File, Group, Host, Neighbor, Network, Policy, Profile, RoutePolicy, Rule, Set,
+    State, Tenant, Uplink,
     json::paragraph,
     read::{Presence, Section},
 };
@@ -20,12 +21,19 @@ pub fn reference() -> String {
     chapter::<Tenant>("`[[tenant]]`", &mut out);
     chapter::<Network>("`[[network]]`", &mut out);
     chapter::<Group>("`[[group]]`", &mut out);
+    chapter::<Policy>("`[[policy]]`", &mut out);
+    chapter::<AclRule>("`rules` of a policy", &mut out);
+    chapter::<Profile>("`[[profile]]`", &mut out);
     chapter::<Endpoint>("`[[endpoint]]`", &mut out);
     chapter::<Api>("`[api]`", &mut out);
     chapter::<State>("`[state]`", &mut out);
-    let sections: Vec<_> = File::LATER.iter().map(|later| format!("`{}`", later.name)).collect();
-    let _ = writeln!(out, "## Sections of later versions\n\n{}: refused.", sections.join(", "));
-    out
+    if !File::LATER.is_empty() {
+        let sections: Vec<_> = File::LATER.iter().map(|later| format!("`{}`", later.name)).collect();
+        let _ = writeln!(out, "## Sections of later versions\n\n{}: refused.", sections.join(", "));
+    }
+    // The last table ends the file.
+    out.truncate(out.trim_end().len());
+    out + "\n"
 }
 
 /// The keys of every section with their names, for tests and tools: `(section, key)`.
@@ -43,6 +51,9 @@ pub fn keys() -> Vec<(&'static str, &'static str)> {
         .chain(of::<Tenant>())
         .chain(of::<Network>())
         .chain(of::<Group>())
+        .chain(of::<Policy>())
+        .chain(of::<AclRule>())
+        .chain(of::<Profile>())
         .chain(of::<Endpoint>())
         .chain(of::<Api>())
         .chain(of::<State>())

@@ -3,7 +3,8 @@
 use std::{io, path::Path};
 
 use super::{
-    Api, Endpoint, Group, Host, Neighbor, Network, RoutePolicy, Rule, Set, State, Tenant, Uplink,
+    AclRule, Api, Endpoint, Group, Host, Neighbor, Network, Policy, Profile, RoutePolicy, Rule, Set, State,
+    Tenant, Uplink,
     read::{Key, Later, Presence, Section},
 };
 use crate::{Diagnostics, Files, HostConfig, Kind, SecretFile, parse};
@@ -28,6 +29,7 @@ fn file(section: &str, line: &str) -> Result<HostConfig, Diagnostics> {
     let set = format!("{{ {} }}", with(Set::TITLE, &[]).join(", "));
     let rule =
         format!("{{ {} }}", with(Rule::TITLE, &["action = \"accept\"", &format!("set = {set}")]).join(", "));
+    let acl_rule = format!("{{ {} }}", with(AclRule::TITLE, &["id = \"a\""]).join(", "));
     let text = [
         table(Host::TITLE, &["asn = 65002"]),
         table(Uplink::TITLE, &["interface = \"eth9\""]),
@@ -40,6 +42,9 @@ fn file(section: &str, line: &str) -> Result<HostConfig, Diagnostics> {
             &["name = \"n\"", "subnet = \"192.168.1.0/24\"", "subnet6 = \"2001:db8:1::/64\""],
         ),
         table(Group::TITLE, &["name = \"g\"", "network = \"n\""]),
+        table(Policy::TITLE, &["name = \"p\""]),
+        format!("[[policy]]\nname = \"q\"\nrules = [{acl_rule}]\n"),
+        table(Profile::TITLE, &["name = \"p\"", "bandwidth = \"1Mbps\"", "bandwidth-in = \"1Mbps\""]),
         table(Endpoint::TITLE, &["name = \"e\"", "network = \"n\"", "netns = \"/run/netns/e\""]),
         table(Api::TITLE, &[]),
         table(State::TITLE, &[]),
@@ -58,6 +63,9 @@ fn sections(mut each: impl FnMut(&'static str, &'static [Key], &'static [Later])
     each(Tenant::TITLE, Tenant::KEYS, Tenant::LATER);
     each(Network::TITLE, Network::KEYS, Network::LATER);
     each(Group::TITLE, Group::KEYS, Group::LATER);
+    each(Policy::TITLE, Policy::KEYS, Policy::LATER);
+    each(AclRule::TITLE, AclRule::KEYS, AclRule::LATER);
+    each(Profile::TITLE, Profile::KEYS, Profile::LATER);
     each(Endpoint::TITLE, Endpoint::KEYS, Endpoint::LATER);
     each(Api::TITLE, Api::KEYS, Api::LATER);
     each(State::TITLE, State::KEYS, State::LATER);
@@ -76,7 +84,7 @@ fn writing_a_default_changes_nothing() {
             }
         }
     });
-    assert!(seen > 15);
+    assert!(seen > 25);
 }
 
 #[test]

@@ -89,8 +89,8 @@ fn network<A: Family>(text: &str) -> Result<A::Net, Problem> {
     Ok(net)
 }
 
-/// A part of a pool: `A-B`, a prefix, or one address.
-fn pool<A: Family>(text: &str) -> Result<AddrRange<A>, Problem> {
+/// `A-B`, a prefix, or one address; `what` has such parts.
+fn range<A: Family>(text: &str, what: &str) -> Result<AddrRange<A>, Problem> {
     if let Some((first, last)) = text.split_once('-') {
         let part = |part: &str| {
             let part = part.trim();
@@ -107,7 +107,7 @@ fn pool<A: Family>(text: &str) -> Result<AddrRange<A>, Problem> {
         (first, last)
     } else {
         let address = address::<A>(text).map_err(|problem| {
-            problem.note("a pool is written as \"first-last\", as a prefix, or as one address")
+            problem.note(format!("{what} is written as \"first-last\", as a prefix, or as one address"))
         })?;
         (address, address)
     };
@@ -149,7 +149,7 @@ macro_rules! family {
             const WHAT: &'static str = $p;
 
             fn parse(text: &str) -> Result<Self, Problem> {
-                pool(text)
+                range(text, "a pool")
             }
 
             fn schema() -> Schema {
@@ -161,6 +161,38 @@ macro_rules! family {
 
 family!(Ipv4Addr, Ipv4Net, "ipv4", "an IPv4 address", "an IPv4 prefix", "an IPv4 address, range or prefix");
 family!(Ipv6Addr, Ipv6Net, "ipv6", "an IPv6 address", "an IPv6 prefix", "an IPv6 address, range or prefix");
+
+/// Addresses of either family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnyRange {
+    V4(AddrRange<Ipv4Addr>),
+    V6(AddrRange<Ipv6Addr>),
+}
+
+impl Text for AnyRange {
+    const WHAT: &'static str = "an IP address, range or prefix";
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        const PLACE: &str = "a place on the network";
+        let first = text.split(['-', '/']).next().unwrap_or_default().trim();
+        match first.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => range(text, PLACE).map(Self::V4),
+            Ok(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+                // No packet has it.
+                Some(v4) => Err(Problem::new(format!("`{first}` is an IPv4-mapped address"))
+                    .help(format!("write \"{v4}\", with the rest as IPv4 too"))),
+                None => range(text, PLACE).map(Self::V6),
+            },
+            Err(_) => Err(Problem::new(format!("`{}` is not an IP address", first.escape_debug()))
+                .at(text, first)
+                .label("for example 10.0.0.0/8, 10.1.1.1-10.1.1.9 or 2001:db8::1")),
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "pattern": "^[0-9a-fA-F.:]+( *- *[0-9a-fA-F.:]+|/[0-9]{1,3})?$" })
+    }
+}
 
 impl Text for IpAddr {
     const WHAT: &'static str = "an IP address";
@@ -304,6 +336,7 @@ text_values!(
     Ipv6Net,
     AddrRange<Ipv4Addr>,
     AddrRange<Ipv6Addr>,
+    AnyRange,
     InterfaceAddress,
     HostAddress,
     SocketAddr,

@@ -73,7 +73,9 @@ macro_rules! word_values {
     )+};
 }
 
-/// What a rule, or the end of a policy, does.
+pub(crate) use word_values;
+
+/// What a rule, or the end of a route policy, does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Accept,

@@ -6,9 +6,10 @@ use std::{
 };
 
 use ipnet::IpNet;
+use petiole_bgp::speaker::Origination;
 use petiole_fib::model::{IfName, Key, LinkState, Ns};
 
-use super::{Core, objects};
+use super::{Core, endpoints::container_origination, objects};
 
 impl Core {
     /// As configured, else the lowest IPv4 address of an uplink, else the lowest of any link but `lo`, else one made
@@ -70,11 +71,24 @@ impl Core {
     /// What this host announces has other attributes now.
     pub(super) fn announce_again(&mut self) {
         let host = self.announced.iter().filter(|(_, (_, done))| *done).map(|(prefix, _)| *prefix);
-        let attached = self.endpoints.all.values().filter(|e| self.is_advertised(e));
-        let containers = attached.filter_map(|e| e.attachment()).flat_map(|a| a.wiring.prefixes());
-        let prefixes: Vec<IpNet> = host.chain(containers).collect();
+        let prefixes: Vec<IpNet> = host.collect();
         for prefix in prefixes {
             self.speaker.originate(prefix, &self.origination);
+        }
+        self.announce_containers_again();
+    }
+
+    /// What the containers' routes carry may have changed. Those that carry the same are not sent again.
+    pub(super) fn announce_containers_again(&mut self) {
+        let attached = self.endpoints.all.values().filter(|e| self.is_advertised(e));
+        let routes: Vec<(IpNet, Origination)> = attached
+            .filter_map(|e| {
+                Some((e.attachment()?, container_origination(&self.config, &self.origination, &e.spec)))
+            })
+            .flat_map(|(a, origination)| a.wiring.prefixes().map(move |p| (p, origination.clone())))
+            .collect();
+        for (prefix, origination) in routes {
+            self.speaker.originate(prefix, &origination);
         }
     }
 

@@ -577,6 +577,7 @@ impl Core {
         let endpoints = self.reconfigure_endpoints(&old, now);
         self.want_configured();
         self.update_container_mtus();
+        self.announce_containers_again();
         self.moved = true;
         let sessions = self.start_sessions(now);
         if old.host.loopback != self.config.host.loopback {

@@ -68,7 +68,8 @@ impl Core {
         add(objects::netfilter(&self.config, publishing));
         let mut by_link = HashMap::new();
         for n in &self.config.networks {
-            add(objects::network(n, self.network_mtu(n)));
+            let judged = self.members.is_judged(&n.id);
+            add(objects::network(n, self.network_mtu(n), judged));
             by_link.extend(objects::network_links(n).map(|link| (link, n.id.clone())));
         }
         let configured: BTreeSet<Key> = wanted.keys().cloned().collect();

@@ -16,7 +16,9 @@ impl Core {
     pub(super) fn install_routes(&mut self, now: Instant) {
         let mut room = ROUTES_WAITING.saturating_sub(self.fib.routes_waiting());
         while room > 0 {
-            let Some(FibChange { prefix, next_hops, label }) = self.speaker.next_route_change() else { break };
+            let Some(FibChange { prefix, next_hops, label }) = self.speaker.next_route_change() else {
+                break;
+            };
             room -= 1;
             self.remote_member(prefix, label, next_hops.is_some(), now);
             match next_hops.map(|n| self.kernel_hops(&n)).filter(|n| !n.is_empty()) {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use super::elsewhere;
 use ipnet::IpNet;
 use petiole_bgp::{
     policy::{self, Policy},

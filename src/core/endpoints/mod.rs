@@ -33,6 +33,7 @@ use super::{
 };
 
 use crate::io::journal::Write;
+pub(super) use attach::container_origination;
 use detach::Detaching;
 use entered::Entered;
 use requests::Requests;

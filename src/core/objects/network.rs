@@ -37,8 +37,9 @@ pub(crate) fn device(encap: &Encap) -> Option<IfName> {
     }
 }
 
-/// The objects of a bridged network; none of a routed one, whose containers stand for themselves.
-pub(crate) fn network(n: &Network, mtu: Option<u32>) -> Vec<Object> {
+/// The objects of a bridged network; none of a routed one, whose containers stand for themselves. `judged`: policies
+/// hold on it.
+pub(crate) fn network(n: &Network, mtu: Option<u32>, judged: bool) -> Vec<Object> {
     let Some(device) = device(&n.encap) else { return Vec::new() };
     let bridge = names::bridge(&n.id);
     let mark: Arc<str> = names::network_alias(&n.id).into();
@@ -62,7 +63,11 @@ pub(crate) fn network(n: &Network, mtu: Option<u32>) -> Vec<Object> {
         Encap::Vxlan { vni, local, port, .. } => LinkKind::Vxlan { vni: *vni, local: *local, port: *port },
     };
     let mut objects = vec![
-        Object::Link(Ns::HOST, bridge.clone(), link(LinkKind::Bridge, has_gateway.then_some(HOST_MAC), None)),
+        Object::Link(
+            Ns::HOST,
+            bridge.clone(),
+            link(LinkKind::Bridge { netfilter: judged }, has_gateway.then_some(HOST_MAC), None),
+        ),
         Object::Link(Ns::HOST, device.clone(), link(kind, None, Some(port))),
         // Frames on a port are the bridge's business, never the host's own.
         sysctl(Ns::HOST, &format!("net/ipv6/conf/{device}/disable_ipv6"), "1"),

@@ -71,7 +71,8 @@ impl Areas {
         let scope_of = |network: &Network| scopes.get(&network.id).copied().unwrap_or(Scope::ROUTED);
         for scope in all {
             let (mut v4, mut v6) = (Edges::default(), Edges::default());
-            for network in config.networks.iter().filter(|n| scope_of(n) == scope && networks.contains(&n.id)) {
+            for network in config.networks.iter().filter(|n| scope_of(n) == scope && networks.contains(&n.id))
+            {
                 let mark = || Mark::Network(network.id.clone());
                 if let Some(net) = network.v4.as_ref().map(|s| s.net) {
                     v4.add(net.network(), net.broadcast(), mark());
@@ -80,7 +81,8 @@ impl Areas {
                     v6.add(net.network(), net.broadcast(), mark());
                 }
             }
-            for network in config.networks.iter().filter(|n| scope_of(n) == scope && unknown.contains(&n.id)) {
+            for network in config.networks.iter().filter(|n| scope_of(n) == scope && unknown.contains(&n.id))
+            {
                 let mark = || Mark::Owner(Owner::Unknown(network.id.clone()));
                 // The gateway is no container.
                 let nobody = || Mark::Owner(Owner::Nobody);

@@ -102,7 +102,8 @@ impl Compiled {
         compiled.groups = config.groups.iter().map(|g| (g.number.get(), g.id.clone())).collect();
         compiled.links(config);
         let named = Named::new(config);
-        let unknown = config.networks.iter().filter(|n| compiled.grouped.contains(&n.id) && !rides_in_packets(n));
+        let unknown =
+            config.networks.iter().filter(|n| compiled.grouped.contains(&n.id) && !rides_in_packets(n));
         let unknown = unknown.map(|n| n.id.clone()).collect();
         compiled.areas = Areas::new(config, &compiled.scopes, &named.networks, &unknown, &named.addresses);
         let all = compiled.identities(config);
@@ -195,7 +196,9 @@ impl Compiled {
     /// Who is meant by marks, and who gets which.
     fn marks(&mut self, config: &HostConfig) {
         for group in &config.groups {
-            let Some(network) = config.network(&group.network).filter(|n| rides_in_packets(n)) else { continue };
+            let Some(network) = config.network(&group.network).filter(|n| rides_in_packets(n)) else {
+                continue;
+            };
             let mark = u32::from(group.number.in_packets());
             if mark == 0 {
                 continue;
@@ -207,9 +210,10 @@ impl Compiled {
                 IpAddr::V4(a) => network.v4.as_ref().is_some_and(|s| s.net.contains(&a)),
                 IpAddr::V6(a) => network.v6.as_ref().is_some_and(|s| s.net.contains(&a)),
             };
-            let spots = self.areas.iter().filter(|(area, _)| {
-                area.scope == scope && (inside(area.first) || inside(area.last))
-            });
+            let spots = self
+                .areas
+                .iter()
+                .filter(|(area, _)| area.scope == scope && (inside(area.first) || inside(area.last)));
             let mut spots: Vec<_> = spots.map(|(_, spot)| spot.clone()).collect();
             spots.push(super::areas::Spot::default());
             for spot in spots {
@@ -293,8 +297,10 @@ fn lay(
 fn ordered<'a>(config: &'a HostConfig, group: &Group, side: Side) -> Vec<(&'a ScopedName, &'a AclRule)> {
     let wanted = if side == Side::In { Direction::In } else { Direction::Out };
     let policies = group.policies.iter().filter_map(|id| config.policy(id));
-    let mut rules: Vec<_> =
-        policies.flat_map(|p| p.rules.iter().map(|r| (&p.id, r))).filter(|(_, r)| r.direction == wanted).collect();
+    let mut rules: Vec<_> = policies
+        .flat_map(|p| p.rules.iter().map(|r| (&p.id, r)))
+        .filter(|(_, r)| r.direction == wanted)
+        .collect();
     // Stable: of the same urgency the first one decides.
     rules.sort_by_key(|(_, rule)| std::cmp::Reverse(rules::urgency(rule)));
     rules
@@ -365,7 +371,8 @@ struct Index<'a> {
 
 impl<'a> Index<'a> {
     fn new(config: &'a HostConfig, all: &'a BTreeMap<Identity, u32>) -> Self {
-        let (mut by_network, mut by_owner, mut by_addresses) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut by_network, mut by_owner, mut by_addresses) =
+            (HashMap::new(), HashMap::new(), HashMap::new());
         for (identity, number) in all {
             if let Some(network) = &identity.place.network {
                 by_network.entry(network).or_insert_with(Vec::new).push(*number);
@@ -405,7 +412,8 @@ impl<'a> Index<'a> {
                 let own = Owner::Group(group.clone());
                 let unknown = self.network_of.get(group).filter(|_| *deny);
                 let owners = [Some(&own), unknown];
-                let of_owner = owners.into_iter().flatten().filter_map(|owner| self.by_owner.get(owner)).flatten();
+                let of_owner =
+                    owners.into_iter().flatten().filter_map(|owner| self.by_owner.get(owner)).flatten();
                 let fits = |identity: &Identity| {
                     addresses.as_ref().is_none_or(|wanted| identity.place.named.contains(wanted))
                 };

@@ -17,7 +17,7 @@ use petiole_config::{
 };
 use petiole_fib::{
     acl::{self, AclTable, Known, Scope},
-    model::{Command, ElementKey, Key, Object},
+    model::{Command, Count, ElementKey, Key, Object, TableItem},
 };
 
 use super::Compiled;
@@ -50,6 +50,8 @@ pub(in crate::core) struct Members {
     pub(in crate::core) ended: u64,
     reviewed: Option<Instant>,
     reviewing: bool,
+    /// How often rules have decided, when that was asked last.
+    pub(in crate::core) counts: HashMap<u32, Count>,
 }
 
 /// A container's place in the tables.
@@ -187,9 +189,11 @@ impl Core {
             let of_it = |(key, local): (&(Scope, IpAddr), &Local)| {
                 (key.1 == address && local.endpoint == *endpoint).then_some(*key)
             };
-            let keys: Vec<(Scope, IpAddr)> = self.members.scopes_of(address).filter_map(|key| {
-                self.members.local.get_key_value(&key).and_then(of_it)
-            }).collect();
+            let keys: Vec<(Scope, IpAddr)> = self
+                .members
+                .scopes_of(address)
+                .filter_map(|key| self.members.local.get_key_value(&key).and_then(of_it))
+                .collect();
             for (scope, address) in keys {
                 self.members.local.remove(&(scope, address));
                 self.fib.unwant(&marking_key(scope, address));
@@ -263,6 +267,14 @@ impl Core {
         }
     }
 
+    /// The kernel has counted how often rules have decided.
+    pub(in crate::core) fn counted(&mut self, set: &TableItem, counts: &[(ElementKey, Count)]) {
+        if *set.name == *acl::VERDICTS {
+            let of_rule = |(key, count): &(ElementKey, Count)| Some((acl::rule_of(key)?, *count));
+            self.members.counts = counts.iter().filter_map(of_rule).collect();
+        }
+    }
+
     /// That has been done.
     pub(in crate::core) fn connections_ended(&mut self, count: usize) {
         self.members.reviewing = false;
@@ -274,6 +286,11 @@ impl Core {
 }
 
 impl Members {
+    /// Whether policies hold for containers of the network.
+    pub(in crate::core) fn is_judged(&self, network: &ScopedName) -> bool {
+        self.compiled.grouped.contains(network)
+    }
+
     /// Where a local address may be entered.
     fn scopes_of(&self, address: IpAddr) -> impl Iterator<Item = (Scope, IpAddr)> + use<> {
         let scopes: Vec<Scope> = self.compiled.scopes.values().copied().chain([Scope::ROUTED]).collect();
@@ -288,9 +305,4 @@ fn dscp_of(config: &HostConfig, spec: &Endpoint) -> Option<u8> {
 
 fn marking_key(scope: Scope, address: IpAddr) -> Key {
     acl::marking(scope, address, 0).key()
-}
-
-/// The keys by which counters are found again.
-pub(in crate::core) fn rule_of(key: &ElementKey) -> Option<u32> {
-    acl::rule_of(key)
 }

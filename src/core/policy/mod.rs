@@ -10,16 +10,12 @@
 //! | `rules` | the rules of a group, seen from one class of others → cases |
 //! | `compile` | a configuration → an [`AclTable`] and names for its numbers |
 //! | `members` | local containers and what the fabric says of others |
-//! | `explain` | why a packet passes, or does not |
 
 mod areas;
 mod compile;
-pub(super) mod explain;
 mod members;
 mod numbers;
 mod rules;
-#[cfg(test)]
-mod tests;
 
-pub(crate) use compile::{Compiled, RuleName};
+pub(crate) use compile::Compiled;
 pub(super) use members::Members;

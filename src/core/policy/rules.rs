@@ -17,10 +17,9 @@ pub(super) const DENY_BY_DEFAULT: u32 = 1;
 
 /// The services that a rule is about, as spans, ascending.
 pub(super) fn spans(wanted: &Wanted) -> Vec<(Service, Service)> {
-    let types = |kinds: &[IcmpType]| {
-        let of = |kind: &IcmpType| [kind.v4.map(|k| (ICMP[0], k)), kind.v6.map(|k| (ICMP[1], k))];
-        let pairs = kinds.iter().flat_map(of).flatten();
-        pairs.map(|(protocol, kind)| (Service::icmp(protocol, kind, 0), Service::icmp(protocol, kind, 255)))
+    let types = |kind: &IcmpType| {
+        let numbers = [kind.v4.map(|k| (ICMP[0], k)), kind.v6.map(|k| (ICMP[1], k))];
+        numbers.map(|number| number.map(|(p, kind)| (Service::icmp(p, kind, 0), Service::icmp(p, kind, 255))))
     };
     let whole = |protocol| (Service::port(protocol, 0), Service::port(protocol, u16::MAX));
     let mut spans: Vec<_> = match wanted {
@@ -31,7 +30,7 @@ pub(super) fn spans(wanted: &Wanted) -> Vec<(Service, Service)> {
             ports.iter().map(|range| (port(range.first()), port(range.last()))).collect()
         }
         Wanted::Icmp(None) => ICMP.map(whole).to_vec(),
-        Wanted::Icmp(Some(kinds)) => types(kinds).collect(),
+        Wanted::Icmp(Some(kinds)) => kinds.iter().flat_map(types).flatten().collect(),
     };
     spans.sort_unstable();
     spans

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use petiole_fib::model::{Chain, Condition, Expr, Key, Object, SetKind};
+use petiole_fib::model::{Chain, Condition, Expr, Key, Object, Operand, SetKind};
 
 use super::{super::objects, *};
 
@@ -68,6 +68,7 @@ fn expr_text(expr: &Expr) -> String {
         Expr::Masquerade => "masquerade".into(),
         Expr::SetMark(word) => format!("mark = #{}", word.get()),
         Expr::ClearMark => "mark = 0".into(),
+        Expr::KeepMark => "connection = mark".into(),
         Expr::SetZone(word) => format!("zone = #{}", word.get()),
         Expr::SetDscp(dscp) => format!("dscp = {dscp}"),
         Expr::Log { prefix, per_second } => format!("log {prefix:?} {per_second}/s"),

@@ -24,6 +24,7 @@
 //! | [`Lab`], [`Node`], [`Container`], [`Place`] | the running lab, and commands in it |
 //! | [`speaker`] | how FRR, BIRD, GoBGP and petiole are started and asked |
 //! | [`Kernel`], [`Snapshot`], [`Ping`], [`Talk`], [`Process`] | what can be seen: kernel tables, echo, conversations, captures |
+//! | [`probe`] | packets made by hand, and which of them a host lets through |
 //! | [`requirement`] | what the machine must have, and which kernel |
 //! | `guest` | how a test runs under another kernel |
 //!
@@ -39,6 +40,7 @@ mod lab;
 mod node;
 mod ping;
 mod place;
+pub mod probe;
 mod process;
 pub mod requirement;
 mod snapshot;

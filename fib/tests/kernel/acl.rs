@@ -2,18 +2,16 @@
 //! tracker; and both say what they are meant to.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    fs::File,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::{AsFd, OwnedFd},
-    time::{Duration, Instant},
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
 };
 
 use petiole_fib::{
     acl::{self, AclTable, Area, Case, Flow, Known, Outcome, Scope, Sentence, Service, Side},
     model::{Key, Object, TableRef},
 };
-use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket};
+use petiole_netns_tests::probe::{Packet, Probe};
 
 use crate::{
     lab::{Lab, ip, lab, name},
@@ -143,109 +141,30 @@ fn objects(table: &AclTable) -> HashMap<Key, Object> {
     all.into_iter().map(|object| (object.key(), object)).collect()
 }
 
-/// Sends packets from a container that the host forwards, and sees which of them pass.
-struct Probe {
-    v4: OwnedFd,
-    v6: OwnedFd,
+/// Makes the lab a host that forwards what the container `client` sends to any of the addresses.
+fn probe(lab: &Lab) -> Probe {
+    host(lab);
+    for setting in ["all/rp_filter", "vclient/rp_filter"] {
+        std::fs::write(format!("/proc/sys/net/ipv4/conf/{setting}"), "0").unwrap();
+    }
+    ip("link add sink type veth peer name sinkp");
+    ip("link set sink arp off up");
+    ip("link set sinkp up");
+    ip("route add 172.16.0.0/12 dev sink");
+    ip("route add fd00::/16 dev sink");
+    let strangers = [false, true].map(|v6| [address(100, v6), address(101, v6)]);
+    Probe::new(Path::new("/run/netns/client"), "vclient", strangers).unwrap()
 }
 
-impl Probe {
-    fn new(lab: &Lab) -> Self {
-        // What one processor sends stays in order.
-        let mut processor = rustix::thread::CpuSet::new();
-        processor.set(0);
-        rustix::thread::sched_setaffinity(None, &processor).unwrap();
-        host(lab);
-        for setting in ["all/rp_filter", "vclient/rp_filter"] {
-            std::fs::write(format!("/proc/sys/net/ipv4/conf/{setting}"), "0").unwrap();
-        }
-        ip("link add sink type veth peer name sinkp");
-        ip("link set sink arp off up");
-        ip("link set sinkp up");
-        ip("route add 172.16.0.0/12 dev sink");
-        ip("route add fd00::/16 dev sink");
-        nft("add table inet probe");
-        nft("add set inet probe seen4 { typeof ip id; size 65535; flags dynamic; }");
-        nft("add set inet probe seen6 { typeof ip6 flowlabel; size 65535; flags dynamic; }");
-        nft("add chain inet probe c { type filter hook forward priority 10; }");
-        for seen in [
-            "ip saddr 172.16.0.0/12 update @seen4 { ip id } drop",
-            "ip6 saddr fd00::/16 update @seen6 { ip6 flowlabel } drop",
-        ] {
-            nft(&format!("add rule inet probe c iifname vclient {seen}"));
-        }
-        let file = File::open("/run/netns/client").unwrap();
-        let open = move || {
-            use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            let raw = |family| socket(family, SocketType::RAW, Some(ipproto::RAW)).unwrap();
-            Self { v4: raw(AddressFamily::INET), v6: raw(AddressFamily::INET6) }
-        };
-        std::thread::spawn(open).join().unwrap()
-    }
-
-    /// The number must not be 0: the kernel takes another one then.
-    fn send(&self, number: u16, flow: &Flow) {
-        let (head, socket): (Vec<u8>, _) = match (flow.source, flow.destination) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => {
-                let [a, b] = number.to_be_bytes();
-                let start = [0x45, 0, 0, 40, a, b, 0, 0, 64, flow.service.protocol(), 0, 0];
-                ([&start[..], &from.octets(), &to.octets()].concat(), &self.v4)
-            }
-            (IpAddr::V6(from), IpAddr::V6(to)) => {
-                let [a, b] = number.to_be_bytes();
-                let start = [0x60, 0, a, b, 0, 20, flow.service.protocol(), 64];
-                ([&start[..], &from.octets(), &to.octets()].concat(), &self.v6)
-            }
-            _ => panic!("of two families"),
-        };
-        let [a, b] = flow.service.number().to_be_bytes();
-        let mut transport = match flow.service.protocol() {
-            1 | 58 => [a, b, 0, 0],
-            _ => [0x12, 0x34, a, b],
-        }
-        .to_vec();
-        transport.resize(20, 0);
-        let packet = [head, transport].concat();
-        sendto(socket, &packet, SendFlags::empty(), &SocketAddr::new(flow.destination, 0)).unwrap();
-    }
-
-    /// The numbers of the packets that passed, when the last one, which nobody judges, has.
-    fn passed(&self, v6: bool) -> BTreeSet<u16> {
-        let last = Flow {
-            scope: Scope::ROUTED,
-            source: address(100, v6),
-            destination: address(101, v6),
-            service: Service::port(17, 9),
-            mark: 0,
-        };
-        self.send(u16::MAX, &last);
-        let set = if v6 { "seen6" } else { "seen4" };
-        let start = Instant::now();
-        loop {
-            let text = nft(&format!("list set inet probe {set}"));
-            let list = text.split_once("elements = {").map_or("", |(_, rest)| rest);
-            let numbers: BTreeSet<u16> = list
-                .split(|c: char| !c.is_ascii_hexdigit() && c != 'x')
-                .filter(|word| !word.is_empty())
-                .filter_map(|word| match word.strip_prefix("0x") {
-                    Some(hex) => u16::from_str_radix(hex, 16).ok(),
-                    None => word.parse().ok(),
-                })
-                .collect();
-            if numbers.contains(&u16::MAX) {
-                nft(&format!("flush set inet probe {set}"));
-                return numbers;
-            }
-            assert!(start.elapsed() < Duration::from_secs(20), "the last packet did not come: {text}");
-        }
-    }
+fn packet(flow: &Flow) -> Packet {
+    let Flow { source, destination, service, .. } = *flow;
+    Packet { source, destination, protocol: service.protocol(), detail: service.number().to_be_bytes() }
 }
 
 #[test]
 fn the_kernel_judges_as_the_tables_say() {
     lab(|lab| {
-        let probe = Probe::new(lab);
+        let probe = probe(lab);
         let driver = Driver::new(lab);
         let seed = std::env::var("ACL_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
         let rounds: usize = std::env::var("ACL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
@@ -273,10 +192,10 @@ fn the_kernel_judges_as_the_tables_say() {
                         service: chance.of(&services(v6)),
                         mark: 0,
                     };
-                    probe.send(number, &flow);
+                    probe.send(number, &packet(&flow)).unwrap();
                     flows.push(flow);
                 }
-                let passed = probe.passed(v6);
+                let passed = probe.passed(v6).unwrap();
                 for (number, flow) in flows.iter().enumerate() {
                     let decision = table.judge(flow);
                     let drop = decision.is_some_and(|decision| decision.drop);

@@ -78,7 +78,7 @@ impl Service {
 
     /// A port of a protocol.
     pub fn port(protocol: u8, port: u16) -> Self {
-        Self((protocol as u32) << 16 | port as u32)
+        Self(u32::from(protocol) << 16 | u32::from(port))
     }
 
     /// A type and code of ICMP (protocol 1) or ICMPv6 (58).

@@ -132,20 +132,17 @@ impl Core {
 
     /// Wants in the kernel what is known of an address, or nothing.
     fn want_member(&mut self, scope: Scope, address: IpAddr) {
-        match self.members.known(scope, address) {
-            Some(known) => {
-                let members = &mut self.members;
-                if members.table.members.get(&(scope, address)) != Some(&known) {
-                    Arc::make_mut(&mut members.table).members.insert((scope, address), known);
-                }
-                self.fib.want(acl::member(scope, address, known));
+        if let Some(known) = self.members.known(scope, address) {
+            let members = &mut self.members;
+            if members.table.members.get(&(scope, address)) != Some(&known) {
+                Arc::make_mut(&mut members.table).members.insert((scope, address), known);
             }
-            None => {
-                if self.members.table.members.contains_key(&(scope, address)) {
-                    Arc::make_mut(&mut self.members.table).members.remove(&(scope, address));
-                }
-                self.fib.unwant(&acl::member(scope, address, Known::default()).key());
+            self.fib.want(acl::member(scope, address, known));
+        } else {
+            if self.members.table.members.contains_key(&(scope, address)) {
+                Arc::make_mut(&mut self.members.table).members.remove(&(scope, address));
             }
+            self.fib.unwant(&acl::member(scope, address, Known::default()).key());
         }
     }
 
@@ -305,4 +302,24 @@ fn dscp_of(config: &HostConfig, spec: &Endpoint) -> Option<u8> {
 
 fn marking_key(scope: Scope, address: IpAddr) -> Key {
     acl::marking(scope, address, 0).key()
+}
+
+#[cfg(test)]
+pub(super) mod tests_support {
+    use super::{AclTable, Compiled, IpAddr, Scope, ScopedName};
+
+    /// The table with these members.
+    pub(in crate::core::policy) fn table_with(
+        compiled: &mut Compiled,
+        members: &[(Scope, IpAddr, Option<ScopedName>)],
+    ) -> AclTable {
+        let mut table = compiled.table.clone();
+        if compiled.needed {
+            for (scope, address, group) in members {
+                let known = compiled.member(*scope, *address, group.as_ref());
+                table.members.insert((*scope, *address), known);
+            }
+        }
+        table
+    }
 }

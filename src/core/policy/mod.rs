@@ -16,6 +16,8 @@ mod compile;
 mod members;
 mod numbers;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use compile::Compiled;
 pub(super) use members::Members;

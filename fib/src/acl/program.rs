@@ -1,14 +1,14 @@
-//! The chains that judge packets. They are always the same.
+//! The chains that judge packets. They do not depend on what is in the tables, only on which of them are not empty.
 //!
 //! One rule looks everything up, because what a rule keeps ends with it (since Linux 6.4 the kernel insists on that). What
-//! differs between packets therefore makes chains: the IP version, and what tells services apart. And a look-up that
-//! finds nothing ends a rule: so there is a rule for each way in which the two addresses can be known, and for each side
-//! that may decide.
+//! differs between packets therefore makes chains: the IP version, what tells services apart, and whether the source is a
+//! member. And a look-up that finds nothing ends a rule: so there is a rule for each way in which the two addresses can be
+//! known (one of them is a member: else nobody has a say), and for each side that may decide.
 
 use std::sync::Arc;
 
 use super::{
-    Outcome, Side,
+    AclTable, Outcome, Side,
     judge::{ICMPV6, UNJUDGED},
 };
 use crate::{
@@ -82,10 +82,6 @@ enum By {
     Area,
 }
 
-/// The ways to know both sides, in order. One of them is a member: else nobody has a say.
-const WAYS: [(By, By); 4] =
-    [(By::Mark, By::Member), (By::Member, By::Member), (By::Area, By::Member), (By::Member, By::Area)];
-
 pub(super) fn table() -> TableRef {
     TableRef { family: NftFamily::Inet, name: Owner::NFT_TABLE.into() }
 }
@@ -103,46 +99,50 @@ pub fn rule_of(key: &ElementKey) -> Option<u32> {
     key.first.first_chunk().map(|octets| u32::from_be_bytes(*octets))
 }
 
-/// The chains, sets and maps, and the elements that are always the same. The table itself is the caller's.
-/// `zones`: there are such (not every kernel has them); `dscps`: the code points that are set.
-pub fn program(zones: bool, dscps: impl IntoIterator<Item = u8>) -> Vec<Object> {
+/// The chains, sets and maps, and the elements that are always the same; what nothing in the table needs is left out. The
+/// nftables table itself is the caller's. `dscps`: the code points that are set.
+pub fn program(table: &AclTable, dscps: impl IntoIterator<Item = u8>) -> Vec<Object> {
     let mut objects = shapes();
-    for urgency in 0..=Outcome::MOST_URGENT {
-        let [first, last] = [urgency, u32::MAX].map(|other| octets(&[urgency, other]));
-        objects.push(element(IN_DECIDES, ElementKey { first, last: Some(last) }, None));
-    }
-    for kind in UNJUDGED {
-        objects.push(element(
-            UNJUDGED_TYPES,
-            ElementKey { first: Arc::from([kind, 0]), last: Some(Arc::from([kind, 255])) },
-            None,
-        ));
-    }
-    for family in [0, 1] {
-        for kind in [Kind::Ports, Kind::Icmp, Kind::Other] {
-            objects.push(chain(&judging(family, kind), None, judge(family, kind)));
-        }
-        let to = |protocol: u8, kind| {
-            let key = ElementKey { first: Arc::from([VERSION[family], protocol]), last: None };
-            element(CHAINS, key, Some(Data::Verdict(Verdict::Goto(judging(family, kind).into()))))
-        };
-        objects.extend(WITH_PORTS.map(|protocol| to(protocol, Kind::Ports)));
-        objects.push(to(ICMP[family], Kind::Icmp));
-    }
     let filter = |point, priority| Some(Hook { kind: ChainType::Filter, point, priority });
-    for (name, point) in [
-        ("acl-forward", HookPoint::Forward),
-        ("acl-input", HookPoint::Input),
-        ("acl-output", HookPoint::Output),
-    ] {
-        objects.push(chain(name, filter(point, PRIORITY), entry()));
+    let sides = Sides { says: Side::BOTH.map(|side| !table.cases[side.index()].is_empty()) };
+    if sides.says.contains(&true) {
+        for urgency in 0..=Outcome::MOST_URGENT {
+            let [first, last] = [urgency, u32::MAX].map(|other| octets(&[urgency, other]));
+            objects.push(element(IN_DECIDES, ElementKey { first, last: Some(last) }, None));
+        }
+        for kind in UNJUDGED {
+            let [first, last] = [0, 255].map(|code| Arc::from([kind, code]));
+            objects.push(element(UNJUDGED_TYPES, ElementKey { first, last: Some(last) }, None));
+        }
+        for family in [0, 1] {
+            for kind in [Kind::Ports, Kind::Icmp, Kind::Other] {
+                let judge = Judge { family, kind, sides, marks: !table.marked.is_empty() };
+                objects.extend(judge.chains());
+            }
+            let to = |protocol: u8, kind| {
+                let key = ElementKey { first: Arc::from([VERSION[family], protocol]), last: None };
+                element(CHAINS, key, Some(Data::Verdict(Verdict::Goto(judging(family, kind).into()))))
+            };
+            objects.extend(WITH_PORTS.map(|protocol| to(protocol, Kind::Ports)));
+            objects.push(to(ICMP[family], Kind::Icmp));
+        }
+        for (name, point) in [
+            ("acl-forward", HookPoint::Forward),
+            ("acl-input", HookPoint::Input),
+            ("acl-output", HookPoint::Output),
+        ] {
+            objects.push(chain(name, filter(point, PRIORITY), entry()));
+        }
     }
-    if zones {
+    if !table.zones.is_empty() {
+        // Not every kernel has zones.
         let zone = vec![look(vec![Field::IifName.into()], ZONES, SCOPE), Expr::SetZone(SCOPE)];
         objects.push(chain("acl-zone", filter(HookPoint::Prerouting, PRIORITY_ZONE), vec![zone]));
         objects.push(set(ZONES, &[Field::IifName], Elements::Values, SetKind::Numbers(1)));
     }
-    objects.push(chain("acl-mark", filter(HookPoint::Postrouting, PRIORITY_MARK), marking()));
+    if !table.carriers.is_empty() {
+        objects.push(chain("acl-mark", filter(HookPoint::Postrouting, PRIORITY_MARK), marking()));
+    }
     dscp(dscps, &mut objects);
     objects
 }
@@ -234,44 +234,89 @@ fn entry() -> Vec<Vec<Expr>> {
     ]
 }
 
-fn judge(family: usize, kind: Kind) -> Vec<Vec<Expr>> {
-    // The chain is only for one protocol or for several with ports; the engine wants to see that.
-    let begin = || {
-        let mut rule = vec![is_version(family)];
-        if kind == Kind::Icmp {
-            rule.push(Expr::Match(Condition::Equal(Field::L4Proto, vec![ICMP[family]])));
+/// Which sides have anything to say, by [`Side::index`].
+#[derive(Clone, Copy)]
+struct Sides {
+    says: [bool; 2],
+}
+
+/// What judges packets of one IP version and one way to tell services apart.
+struct Judge {
+    family: usize,
+    kind: Kind,
+    sides: Sides,
+    /// Some packets are known by their marks.
+    marks: bool,
+}
+
+impl Judge {
+    /// The chains, that which packets come to last. It leads to one for sources that are members and one for others.
+    fn chains(&self) -> Vec<Object> {
+        let name = judging(self.family, self.kind);
+        let (marked, members, others) =
+            (format!("{name}-marked"), format!("{name}-members"), format!("{name}-others"));
+        let (source, destination) = (SOURCE[self.family], DESTINATION[self.family]);
+        let mut rules = Vec::new();
+        if self.kind == Kind::Icmp && self.family == 1 {
+            let unjudged = Condition::In(vec![Field::IcmpTypeCode.into()], UNJUDGED_TYPES.into());
+            rules.push(self.rule(vec![Expr::Match(unjudged), Expr::Verdict(Verdict::Accept)]));
         }
+        if self.marks {
+            let has_mark = Expr::Match(Condition::NotEqual(Field::Mark, vec![0; 4]));
+            rules.push(vec![has_mark, Expr::Verdict(Verdict::Jump(marked.as_str().into()))]);
+        }
+        for (end, to) in [(source, &members), (destination, &others)] {
+            let member = look(vec![Operand::Word(SCOPE), end.into()], MEMBERS[self.family], FROM[0]);
+            let on = Expr::Verdict(Verdict::Goto(to.as_str().into()));
+            rules.push(vec![is_version(self.family), scope(), member, on]);
+        }
+        let mut of_members = self.way(By::Member, By::Member);
+        of_members.extend(self.way(By::Member, By::Area));
+        let mut of_others = self.way(By::Area, By::Member);
+        for rules in [&mut of_members, &mut of_others] {
+            if self.kind != Kind::Other {
+                // Whose port or type could not be read has not been judged.
+                rules.push(vec![Expr::Counter, Expr::Verdict(Verdict::Drop)]);
+            }
+        }
+        let marked = self.marks.then(|| chain(&marked, None, self.way(By::Mark, By::Member)));
+        let led_to = [chain(&members, None, of_members), chain(&others, None, of_others)];
+        led_to.into_iter().chain(marked).chain([chain(&name, None, rules)]).collect()
+    }
+
+    /// A rule for packets of this chain. The engine wants to see that they have what it looks at.
+    fn rule(&self, more: Vec<Expr>) -> Vec<Expr> {
+        let mut rule = vec![is_version(self.family)];
+        if self.kind == Kind::Icmp {
+            rule.push(Expr::Match(Condition::Equal(Field::L4Proto, vec![ICMP[self.family]])));
+        }
+        rule.extend(more);
         rule
-    };
-    let with = |more: Vec<Expr>| begin().into_iter().chain(more).collect::<Vec<_>>();
-    let mut rules = Vec::new();
-    if kind == Kind::Icmp && family == 1 {
-        let unjudged = Condition::In(vec![Field::IcmpTypeCode.into()], UNJUDGED_TYPES.into());
-        rules.push(with(vec![Expr::Match(unjudged), Expr::Verdict(Verdict::Accept)]));
     }
-    for (from, to) in WAYS {
-        let known = || with(both(family, from, to));
-        let mut by_in = known();
-        by_in.extend(says(kind, Side::In));
-        by_in.extend(says(kind, Side::Out));
-        let urgencies = vec![Operand::Word(SAYS_OUT[0]), Operand::Word(SAYS_IN[0])];
-        by_in.push(Expr::Match(Condition::In(urgencies, IN_DECIDES.into())));
-        by_in.push(sentence(SAYS_IN[1]));
-        let mut by_out = known();
-        by_out.extend(says(kind, Side::Out));
-        by_out.push(sentence(SAYS_OUT[1]));
-        rules.extend([by_in, by_out]);
-    }
-    if kind != Kind::Other {
-        // Whose port or type could not be read has not been judged.
-        for end in [SOURCE[family], DESTINATION[family]] {
-            let mut rule = vec![is_version(family), scope()];
-            rule.push(look(vec![Operand::Word(SCOPE), end.into()], MEMBERS[family], FROM[0]));
-            rule.extend([Expr::Counter, Expr::Verdict(Verdict::Drop)]);
-            rules.push(rule);
+
+    /// The rules for packets whose ends are known in these ways. They end here.
+    fn way(&self, from: By, to: By) -> Vec<Vec<Expr>> {
+        let known = || self.rule(both(self.family, from, to));
+        let by = |side: Side, says: [Word; 2]| {
+            let mut rule = known();
+            rule.extend(says_of(self.kind, side));
+            rule.push(sentence(says[1]));
+            rule
+        };
+        match self.sides.says {
+            [true, false] => vec![by(Side::In, SAYS_IN)],
+            [false, _] => vec![by(Side::Out, SAYS_OUT)],
+            [true, true] => {
+                let mut by_in = known();
+                by_in.extend(says_of(self.kind, Side::In));
+                by_in.extend(says_of(self.kind, Side::Out));
+                let urgencies = vec![Operand::Word(SAYS_OUT[0]), Operand::Word(SAYS_IN[0])];
+                by_in.push(Expr::Match(Condition::In(urgencies, IN_DECIDES.into())));
+                by_in.push(sentence(SAYS_IN[1]));
+                vec![by_in, by(Side::Out, SAYS_OUT)]
+            }
         }
     }
-    rules
 }
 
 fn scope() -> Expr {
@@ -284,14 +329,7 @@ fn both(family: usize, from: By, to: By) -> Vec<Expr> {
         let map = if by == By::Member { MEMBERS[family] } else { AREAS[family] };
         look(vec![Operand::Word(SCOPE), field.into()], map, into[0])
     };
-    let mut rule = Vec::new();
-    if from == By::Mark {
-        rule.push(Expr::Match(Condition::NotEqual(Field::Mark, vec![0; 4])));
-    }
-    rule.push(scope());
-    // The destination first: most packets that nobody judges have none that is known.
-    rule.push(address(DESTINATION[family], to, TO));
-    rule.push(address(SOURCE[family], from, FROM));
+    let mut rule = vec![scope(), address(DESTINATION[family], to, TO), address(SOURCE[family], from, FROM)];
     if from == By::Mark {
         rule.push(look(vec![Field::Mark.into(), Operand::Word(FROM[1])], MARKED, FROM[0]));
     }
@@ -299,7 +337,7 @@ fn both(family: usize, from: By, to: By) -> Vec<Expr> {
 }
 
 /// Looks up what one side says. That of the source comes last: it takes the place of what is known of the source.
-fn says(kind: Kind, side: Side) -> Vec<Expr> {
+fn says_of(kind: Kind, side: Side) -> Vec<Expr> {
     let (own, other, class, says) = match side {
         Side::In => (TO[0], FROM[1], SAYS_IN[0], SAYS_IN[0]),
         Side::Out => (FROM[0], TO[1], CLASS_OUT, SAYS_OUT[0]),

@@ -135,7 +135,7 @@ fn random_table(chance: &mut Chance) -> AclTable {
 
 fn objects(table: &AclTable) -> HashMap<Key, Object> {
     let mut all = vec![Object::Table(self::table())];
-    all.extend(acl::program(false, [6]));
+    all.extend(acl::program(table, [6]));
     all.extend(acl::elements(table));
     all.extend(table.members.iter().map(|((scope, address), known)| acl::member(*scope, *address, *known)));
     all.into_iter().map(|object| (object.key(), object)).collect()

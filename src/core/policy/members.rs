@@ -86,8 +86,7 @@ impl Core {
         let members = &mut self.members;
         let mut wanted = HashSet::new();
         if compiled.needed {
-            let zones = !compiled.table.zones.is_empty();
-            let mut objects = acl::program(zones, compiled.dscps.iter().copied());
+            let mut objects = acl::program(&compiled.table, compiled.dscps.iter().copied());
             objects.extend(acl::elements(&compiled.table));
             for object in objects {
                 wanted.insert(object.key());

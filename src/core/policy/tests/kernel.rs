@@ -71,7 +71,7 @@ fn compare() {
         let mut objects = Vec::new();
         if compiled.needed {
             objects.push(Object::Table(TableRef { family: NftFamily::Inet, name: Owner::NFT_TABLE.into() }));
-            objects.extend(acl::program(false, []));
+            objects.extend(acl::program(&table, []));
             objects.extend(acl::elements(&table));
             objects.extend(table.members.iter().map(|((scope, a), known)| acl::member(*scope, *a, *known)));
         }

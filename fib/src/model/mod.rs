@@ -6,6 +6,7 @@
 mod display;
 mod nft;
 mod observed;
+mod tc;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -16,6 +17,7 @@ pub use nft::{
     SetKind, TableItem, TableRef, Verdict,
 };
 pub use observed::{Command, Concern, Event, LinkState, Observed, Resolution};
+pub use tc::{Qdisc, TokenBucket};
 
 /// A network namespace: the host's own, or a container's, by a number that the owner of the plan gave out.
 /// The kernel engine maps it to a path.

@@ -1,6 +1,6 @@
 //! What kinds of links are made of: `IFLA_INFO_KIND` and `IFLA_INFO_DATA` (linux/if_link.h).
 //!
-//! Knows bridges, VLAN and VXLAN devices and that there are veths. Must not know whose a link is, nor its settings.
+//! Knows bridges, VLAN and VXLAN devices and that there are veths and IFBs. Must not know whose a link is, nor its settings.
 
 use std::net::IpAddr;
 
@@ -34,6 +34,8 @@ pub(super) enum Device {
         /// `IFLA_VXLAN_PORT`.
         port: u16,
     },
+    /// An intermediate functional block.
+    Ifb,
     /// Anything else; also VLAN and VXLAN devices that we have no words for.
     #[default]
     Other,
@@ -51,6 +53,11 @@ pub(super) fn bridge(w: &mut Writer) {
             w.attribute(IFLA_BR_VLAN_DEFAULT_PVID, &0u16.to_ne_bytes());
         });
     });
+}
+
+/// Writes what makes a link an IFB: nothing but that. It has one queue, which is all that a token bucket uses.
+pub(super) fn ifb(w: &mut Writer) {
+    w.nested(IFLA_LINKINFO, |w| w.attribute(IFLA_INFO_KIND, b"ifb"));
 }
 
 /// Writes what makes a link an 802.1Q subinterface of the link with index `parent`.
@@ -117,6 +124,7 @@ impl Device {
         let device = match parts(info) {
             (Some("veth"), _) => Some(Self::Veth),
             (Some("bridge"), _) => Some(Self::Bridge),
+            (Some("ifb"), _) => Some(Self::Ifb),
             (Some("vlan"), Some(data)) => decode_vlan(data),
             (Some("vxlan"), Some(data)) => decode_vxlan(data),
             _ => None,

@@ -170,6 +170,7 @@ impl Core {
                 Concern::NextHops,
                 Concern::Routes,
                 Concern::Fdb,
+                Concern::Tc,
                 Concern::Nft,
             ]
             .into(),
@@ -559,7 +560,7 @@ impl Core {
         self.announce_host(&before);
         let endpoints = self.reconfigure_endpoints(&old, now);
         self.want_configured();
-        self.update_container_mtus();
+        self.update_containers();
         self.moved = true;
         let sessions = self.start_sessions(now);
         if old.host.loopback != self.config.host.loopback {

@@ -3,7 +3,7 @@
 //!
 //! | module | knows | must not know |
 //! |---|---|---|
-//! | [`model`] | links, addresses, neighbours, forwarding entries, routes, next hops, sysctls, nftables, keyed as the kernel keys them | who wants them |
+//! | [`model`] | links, addresses, neighbours, forwarding entries, routes, next hops, sysctls, qdiscs, nftables, keyed as the kernel keys them | who wants them |
 //! | [`owner`] | "is it ours?", from the kernel alone | the plan |
 //! | [`nexthops`] | sets of next hops | how routes share them |
 //! | [`plan`] | desired, actual → ordered operations; pure | netlink |

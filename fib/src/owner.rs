@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{LinkState, NextHopId, Ns, Object, RouteKey, TableRef};
+use crate::model::{LinkState, NextHopId, Ns, Object, Qdisc, RouteKey, TableRef};
 
 /// The marks by which a daemon finds its own objects again. Two daemons on a host need different ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub struct Owner {
     pub alias_prefix: &'static str,
     /// `IFLA_GROUP` of links that we make: the kernel takes it at creation, an alias only afterwards.
     pub link_group: u32,
+    /// Major number of the handle of our qdiscs: on a link of ours, another one is somebody else's.
+    pub qdisc: u16,
+    /// Priority of our filters on what comes in by a link of ours.
+    pub filter: u16,
     /// Name of our nftables tables, in every family: what is in them is ours.
     pub nft_table: &'static str,
 }
@@ -57,6 +61,14 @@ impl Owner {
     /// `0x7065`, ASCII `pe`: iproute2 and networkd use 0 unless told otherwise.
     pub const LINK_GROUP: u32 = 0x7065;
 
+    /// `0x7065`, ASCII `pe`, shown as `7065:`. What somebody puts on a link without naming a handle gets one from
+    /// `0x8000` (`qdisc_alloc_handle` in the kernel); people who name one count from 1.
+    pub const QDISC: u16 = 0x7065;
+
+    /// The same number as priority (`pref 28773`): behind others' filters, who so get to see what we redirect. People
+    /// count from 1, and the kernel downwards from `0xc000`.
+    pub const FILTER: u16 = 0x7065;
+
     /// Name of our nftables tables.
     pub const NFT_TABLE: &'static str = "petiole";
 
@@ -79,18 +91,20 @@ impl Owner {
             || link.alias.as_deref().is_some_and(|a| a.starts_with(self.alias_prefix))
     }
 
-    /// Whether an address, a neighbour entry or a forwarding entry is ours: by protocol where the kernel keeps one
-    /// (`IFA_PROTO` since 5.18, `NDA_PROTOCOL` since 5.2; none of forwarding entries). Where it says 0, what is on a link of ours is ours, except addresses that the
-    /// kernel itself gives (IPv6 link-local), and what is on a foreign link is not.
+    /// Whether an address, a neighbour entry, a forwarding entry, a qdisc or a redirection is ours: by protocol where the kernel keeps one
+    /// (`IFA_PROTO` since 5.18, `NDA_PROTOCOL` since 5.2; none of the others). Where it says 0, what is on a link of ours is ours, except addresses that the
+    /// kernel itself gives (IPv6 link-local) and qdiscs with another handle than ours, and what is on a foreign link is
+    /// not.
     pub fn owns_on_link(&self, object: &Object, protocol: u8, link_is_ours: bool) -> bool {
         if protocol != 0 {
             return protocol == self.protocol;
         }
-        let by_kernel = match object {
+        let by_others = match object {
             Object::Address(_, _, address) => is_link_local(address.addr()),
+            Object::Qdisc(_, Qdisc::Foreign(_)) => true,
             _ => false,
         };
-        link_is_ours && !by_kernel
+        link_is_ours && !by_others
     }
 
     /// Whether an nftables table is ours: by its name.
@@ -126,6 +140,8 @@ impl Default for Owner {
             next_hop_ids: Self::NEXT_HOP_IDS,
             alias_prefix: Self::ALIAS_PREFIX,
             link_group: Self::LINK_GROUP,
+            qdisc: Self::QDISC,
+            filter: Self::FILTER,
             nft_table: Self::NFT_TABLE,
         }
     }

@@ -174,6 +174,7 @@ impl Core {
                 Concern::NextHops,
                 Concern::Routes,
                 Concern::Fdb,
+                Concern::Tc,
                 Concern::Nft,
             ]
             .into(),
@@ -576,7 +577,7 @@ impl Core {
         self.reconfigure_policy(now);
         let endpoints = self.reconfigure_endpoints(&old, now);
         self.want_configured();
-        self.update_container_mtus();
+        self.update_containers();
         self.announce_containers_again();
         self.moved = true;
         let sessions = self.start_sessions(now);

@@ -146,7 +146,7 @@ impl Core {
     pub(super) fn update_mtu(&mut self) {
         if self.unread.is_empty() {
             self.want_configured();
-            self.update_container_mtus();
+            self.update_containers();
         }
     }
 

@@ -442,6 +442,8 @@ fn kind(key: &Key) -> &'static str {
         Key::NextHop(_) => "nexthop",
         Key::Route(_) => "route",
         Key::Fdb(_) => "fdb",
+        Key::Qdisc(_) => "qdisc",
+        Key::Redirect(_) => "redirect",
         Key::Table(_) => "table",
         Key::Chain(_) => "chain",
         Key::Set(_) => "set",
@@ -460,6 +462,7 @@ fn key_text(key: &Key) -> String {
             FdbTarget::Vtep(vtep) => format!("{} dev {} dst {vtep}", k.mac, k.link),
             FdbTarget::Port => format!("{} dev {} master", k.mac, k.link),
         },
+        Key::Qdisc(link) | Key::Redirect(link) => format!("dev {link}"),
         Key::Table(table) => table.to_string(),
         Key::Chain(item) | Key::Set(item) => item.to_string(),
         Key::Element(set, element) => format!("{set} {element}"),
@@ -484,6 +487,8 @@ fn value(object: &Object) -> String {
             parts.join(" ")
         }
         Object::Address(..) | Object::Fdb(_) | Object::Table(_) | Object::Set(..) => String::new(),
+        Object::Qdisc(_, qdisc) => qdisc.to_string(),
+        Object::Redirect(_, to) => to.as_ref().map(ToString::to_string).unwrap_or_default(),
         Object::Chain(_, chain) => format!("{} rules", chain.rules.len()),
         Object::Element(_, _, data) => data.as_ref().map(ToString::to_string).unwrap_or_default(),
         Object::Neighbour(_, _, _, mac) => mac.to_string(),

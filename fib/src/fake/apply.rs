@@ -39,6 +39,8 @@ impl FakeKernel {
             Object::Route(key, route) => self.write_route(*key, route, create),
             Object::Fdb(entry) if create => self.create_fdb(entry),
             Object::Fdb(_) => refuse(libc::EOPNOTSUPP, "nothing to change"),
+            Object::Qdisc(link, qdisc) => self.write_qdisc(link, qdisc, create),
+            Object::Redirect(link, to) => self.write_redirect(link, to.as_ref(), create),
             Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => {
                 self.write_nft(object, create)
             }
@@ -355,6 +357,8 @@ impl FakeKernel {
                 }
             }
             Key::Fdb(entry) => self.delete_fdb(entry),
+            Key::Qdisc(link) => self.delete_qdisc(link),
+            Key::Redirect(link) => self.delete_redirect(link),
             Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => self.delete_nft(key),
         }
     }

@@ -26,7 +26,7 @@ impl FakeKernel {
                 }
                 mtu = 1450;
             }
-            LinkKind::Bridge { .. } => {}
+            LinkKind::Bridge { .. } | LinkKind::Ifb => {}
             _ => return refuse(libc::EOPNOTSUPP, "not made"),
         }
         self.check_mtu(ns, link)?;
@@ -96,6 +96,9 @@ impl FakeKernel {
             }
         }
         self.flush_fdb(ns, |entry| entry.link == *name);
+        if ns == Ns::HOST {
+            self.tc.without(name);
+        }
     }
 
     /// VLANs follow their parent up and down.

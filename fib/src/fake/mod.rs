@@ -8,6 +8,7 @@ mod bridge;
 mod fade;
 mod nft;
 mod operator;
+mod tc;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -25,11 +26,12 @@ use crate::{
     owner::Owner,
 };
 
-const CONCERNS: [Concern; 7] = [
+const CONCERNS: [Concern; 8] = [
     Concern::Links,
     Concern::Addresses,
     Concern::Neighbours,
     Concern::Fdb,
+    Concern::Tc,
     Concern::NextHops,
     Concern::Routes,
     Concern::Nft,
@@ -95,6 +97,7 @@ pub struct FakeKernel {
     next_hops: BTreeMap<NextHopId, (NextHop, u8)>,
     /// Permanent and static entries: what is learned is not shown.
     fdb: BTreeSet<FdbKey>,
+    tc: tc::Tc,
     ruleset: nft::Ruleset,
     last_index: u32,
     faults: BTreeMap<u64, Fault>,
@@ -111,6 +114,7 @@ impl FakeKernel {
             spaces: BTreeMap::new(),
             next_hops: BTreeMap::new(),
             fdb: BTreeSet::new(),
+            tc: tc::Tc::default(),
             ruleset: nft::Ruleset::new(),
             last_index: 0,
             faults: BTreeMap::new(),
@@ -276,8 +280,11 @@ impl FakeKernel {
             Concern::Fdb if ns == Ns::HOST => {
                 self.fdb.iter().map(|entry| of(Object::Fdb(entry.clone()), 0)).collect()
             }
+            Concern::Tc if ns == Ns::HOST => {
+                self.tc.objects().into_iter().map(|object| of(object, 0)).collect()
+            }
             Concern::Nft if ns == Ns::HOST => self.dump_nft(),
-            Concern::Fdb | Concern::Nft => Vec::new(),
+            Concern::Fdb | Concern::Tc | Concern::Nft => Vec::new(),
         })
     }
 

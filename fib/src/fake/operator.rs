@@ -6,7 +6,9 @@ use ipnet::IpNet;
 
 use super::{By, FakeKernel, FakeLink, Space, dice};
 use crate::{
-    model::{IfName, Key, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget},
+    model::{
+        IfName, Key, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Qdisc, Route, RouteKey, RouteTarget,
+    },
     owner::Owner,
 };
 
@@ -181,6 +183,8 @@ impl FakeKernel {
                 }
             }
             Key::Fdb(entry) => self.take_fdb_away(entry),
+            Key::Qdisc(link) => self.set_qdisc(link, None),
+            Key::Redirect(link) => self.take_redirect_away(link),
             Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => self.take_nft_away(key),
             Key::Route(route) => {
                 if self.spaces.get_mut(&route.ns).is_some_and(|s| s.routes.remove(route).is_some()) {
@@ -273,6 +277,14 @@ impl FakeKernel {
             let on = self.link(Ns::HOST, &entry.link);
             let marked = on.is_some_and(|l| l.group == owner.link_group);
             line(marked, Key::Fdb(entry.clone()), String::new());
+        }
+        for object in self.tc.objects() {
+            let (Object::Qdisc(on, _) | Object::Redirect(on, _)) = &object else { continue };
+            let on_marked = self.link(Ns::HOST, on).is_some_and(|l| l.group == owner.link_group);
+            // What somebody put on a link of ours goes and gives way with it.
+            if !(on_marked && matches!(object, Object::Qdisc(_, Qdisc::Foreign(_)))) {
+                line(on_marked, object.key(), object.to_string());
+            }
         }
         self.nft_lines(&mut line);
         for (id, (next_hop, protocol)) in &self.next_hops {

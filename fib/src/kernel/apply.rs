@@ -5,6 +5,7 @@
 
 mod fdb;
 mod links;
+mod tc;
 
 use std::{collections::HashMap, io};
 
@@ -122,6 +123,8 @@ impl Engine {
             }
             Object::Link(ns, name, link) => self.put_link(run, *ns, verb, name, link),
             Object::Fdb(key) => self.put_fdb(run, number, verb, key),
+            Object::Qdisc(link, qdisc) => self.put_qdisc(run, verb, link, qdisc),
+            Object::Redirect(link, to) => self.put_redirect(run, verb, link, to.as_ref()),
             Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => Err(not_alone()),
             Object::Sysctl(ns, name, value) => {
                 self.flush(run);
@@ -169,6 +172,8 @@ impl Engine {
             Key::Link(_, name) => return self.delete_link(run, name),
             Key::Sysctl(..) => return Err(refused(libc::EOPNOTSUPP, "a sysctl cannot be deleted")),
             Key::Fdb(key) => return self.delete_fdb(run, number, key),
+            Key::Qdisc(link) => return self.delete_own_qdisc(run, link),
+            Key::Redirect(link) => return self.delete_redirect(run, link),
             Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => return Err(not_alone()),
         }
         Ok(())
@@ -453,6 +458,8 @@ fn namespace(op: &Op) -> Ns {
             Object::Address(ns, ..) | Object::Neighbour(ns, ..) => *ns,
             Object::NextHop(..)
             | Object::Fdb(_)
+            | Object::Qdisc(..)
+            | Object::Redirect(..)
             | Object::Table(_)
             | Object::Chain(..)
             | Object::Set(..)
@@ -463,6 +470,8 @@ fn namespace(op: &Op) -> Ns {
             Key::Sysctl(ns, _) | Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => *ns,
             Key::NextHop(_)
             | Key::Fdb(_)
+            | Key::Qdisc(_)
+            | Key::Redirect(_)
             | Key::Table(_)
             | Key::Chain(_)
             | Key::Set(_)

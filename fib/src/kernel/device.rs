@@ -1,6 +1,6 @@
 //! What kinds of links are made of: `IFLA_INFO_KIND` and `IFLA_INFO_DATA` (linux/if_link.h).
 //!
-//! Knows bridges, VLAN and VXLAN devices and that there are veths. Must not know whose a link is, nor its settings.
+//! Knows bridges, VLAN and VXLAN devices and that there are veths and IFBs. Must not know whose a link is, nor its settings.
 
 use std::net::IpAddr;
 
@@ -38,6 +38,8 @@ pub(super) enum Device {
         /// `IFLA_VXLAN_PORT`.
         port: u16,
     },
+    /// An intermediate functional block.
+    Ifb,
     /// Anything else; also VLAN and VXLAN devices that we have no words for.
     #[default]
     Other,
@@ -77,6 +79,11 @@ fn decode_bridge(data: &[u8]) -> Device {
     let is_on =
         |wanted| attributes(data).any(|(number, payload)| number == wanted && payload.first() == Some(&1));
     Device::Bridge { netfilter: is_on(IFLA_BR_NF_CALL_IPTABLES) && is_on(IFLA_BR_NF_CALL_IP6TABLES) }
+}
+
+/// Writes what makes a link an IFB: nothing but that. It has one queue, which is all that a token bucket uses.
+pub(super) fn ifb(w: &mut Writer) {
+    w.nested(IFLA_LINKINFO, |w| w.attribute(IFLA_INFO_KIND, b"ifb"));
 }
 
 /// Writes what makes a link an 802.1Q subinterface of the link with index `parent`.
@@ -144,6 +151,7 @@ impl Device {
         let device = match parts(info) {
             (Some("veth"), _) => Some(Self::Veth),
             (Some("bridge"), data) => Some(decode_bridge(data.unwrap_or_default())),
+            (Some("ifb"), _) => Some(Self::Ifb),
             (Some("vlan"), Some(data)) => decode_vlan(data),
             (Some("vxlan"), Some(data)) => decode_vxlan(data),
             _ => None,

@@ -7,7 +7,7 @@ use super::{
     channel::Channel,
     contested::{Foreign, Routes},
     engine::Engine,
-    failed, fdb, link, neighbour, nexthop, route,
+    failed, fdb, link, neighbour, nexthop, route, tc,
     uapi::{AF_INET, AF_INET6},
 };
 use crate::model::{
@@ -44,6 +44,8 @@ impl Engine {
             tell(links.into_iter().map(Observed::Link).collect(), true);
             return Ok(());
         }
+        let is_ours = |link: &&LinkState| concern == Concern::Tc && self.owner.owns_link(link);
+        let ours = links.iter().filter(is_ours).map(|link| link.index).collect();
         let names = Names(links.into_iter().map(|link| (link.index, link.name)).collect());
         let rest = match concern {
             Concern::Addresses => channel.dump(address::dump, |message| {
@@ -87,7 +89,11 @@ impl Engine {
                 let object = Object::Fdb(FdbKey { link: names.get(link)?, mac, target });
                 Some(Observed::Object { object, protocol: 0 })
             })?,
-            Concern::Links | Concern::Fdb | Concern::Nft => Vec::new(),
+            Concern::Tc if ns == Ns::HOST => tc::read(channel, &self.owner, &ours, |link| names.get(link))?
+                .into_iter()
+                .map(|object| Observed::Object { object, protocol: 0 })
+                .collect(),
+            Concern::Links | Concern::Fdb | Concern::Tc | Concern::Nft => Vec::new(),
         };
         tell(rest, true);
         Ok(())

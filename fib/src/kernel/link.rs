@@ -45,6 +45,8 @@ pub(super) enum NewDevice<'a> {
     },
     /// A bridge.
     Bridge { netfilter: bool },
+    /// An intermediate functional block.
+    Ifb,
     /// An 802.1Q subinterface.
     Vlan {
         /// Interface index of the link below.
@@ -82,6 +84,7 @@ pub(super) fn create(writer: &mut Writer, seq: u32, flags: u16, new: &NewLink<'_
         match new.device {
             NewDevice::Veth { peer, peer_ns } => veth(w, peer, peer_ns, new.group),
             NewDevice::Bridge { netfilter } => device::bridge(w, netfilter),
+            NewDevice::Ifb => device::ifb(w),
             NewDevice::Vlan { parent, tag } => device::vlan(w, parent, tag),
             NewDevice::Vxlan { vni, local, port } => device::vxlan(w, vni, local, port),
         }
@@ -280,6 +283,7 @@ impl Seen {
         state.kind = match device {
             Device::Veth => LinkKind::VethPeer,
             Device::Bridge { netfilter } => LinkKind::Bridge { netfilter },
+            Device::Ifb => LinkKind::Ifb,
             Device::Vlan(tag) => match below.and_then(&name_of) {
                 Some(parent) => LinkKind::Vlan { parent, tag },
                 None => LinkKind::Foreign,

@@ -13,8 +13,8 @@
 //! | `sys` | the system calls that need `unsafe` |
 //! | `channel` | one request socket: exchange, dump |
 //! | `batch` | many requests in one `sendmsg`, whose error belongs to which operation |
-//! | `link`, `address`, `neighbour`, `fdb`, `nexthop`, `route`, `sysctl` | one kind of object: encode, decode |
-//! | `device`, `port` | of links: what a bridge, a VLAN and a VXLAN device are made of; how a port of a bridge is set |
+//! | `link`, `address`, `neighbour`, `fdb`, `nexthop`, `route`, `tc`, `sysctl` | one kind of object: encode, decode |
+//! | `device`, `port` | of links: what a bridge, a VLAN, a VXLAN device and an IFB are made of; how a port of a bridge is set |
 //! | `netfilter` | what the requests of the next two have in common |
 //! | `nft` | nftables: transactions, dumps, what others do there |
 //! | `conntrack` | forgetting connections |
@@ -39,6 +39,8 @@
 //!   the alias) and then named by interface index.
 //! - A link joins a bridge, and forwarding entries are written, only where link and bridge are ours. A port's entry is
 //!   looked at first: learned ones give way, what is static on another port does not.
+//! - Qdiscs and filters are put and deleted on links of ours only. There somebody else's root qdisc gives way where we
+//!   want ours (known by its handle), and stays where we want none; filters of another priority than ours stay.
 //! - Change of a learned route (our table and metric in the host's namespace) is a replacement, refused with `EEXIST` on keys
 //!   where a foreign route is known to stand. They are known from one scan of all routes, kept current by the
 //!   monitor, which is read right before each batch. What is left is a foreign route *prepended* to ours in the
@@ -60,6 +62,9 @@
 //! | a port leaves its bridge, or the bridge goes | the port (as a link without bridge), its static forwarding entries | |
 //! | a port's static entry is put on another port | the entry there | that it is gone here (told as [`Event::Overrun`] by us) |
 //! | a VXLAN device goes | it, its forwarding entries | |
+//! | a link with qdiscs goes | it | its qdiscs, filters on it |
+//! | the link that a filter redirects to goes | that link | that the filter leads nowhere: it stays, and drops |
+//! | a clsact is deleted | it | filters on it |
 //! | an IPv6 address is deleted | the address, its connected route | (all else stays) |
 //! | an IPv4 address that routes prefer as source is deleted | the address, those routes (silent before Linux 6.6) | |
 //!
@@ -91,6 +96,7 @@ mod resolve;
 mod route;
 mod sys;
 mod sysctl;
+mod tc;
 #[cfg(test)]
 mod tests;
 mod uapi;

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | routes, next hops, IPv4 addresses, new neighbours | of the asking socket | dropped by a filter on our sockets, before it takes up room |
 //! | IPv6 addresses, neighbours that go, forwarding entries | 0 | those that we have just deleted (forwarding entries: made, too) are remembered; new IPv6 addresses of our protocol are ours |
+//! | qdiscs, filters | of the asking socket | dropped by a filter too; that there is other news of a link of ours is told as [`Event::Overrun`]: what it leads to is simpler seen than followed |
 //! | links | mostly 0 | told whenever the state differs from the one told last, whoever changed it; only the end of a link that we deleted is not told |
 
 use std::{
@@ -31,10 +32,11 @@ use super::{
     interfaces::Change,
     link, neighbour, nexthop, port, route,
     sys::attach_filter,
+    tc,
     uapi::{
         NLM_F_REPLACE, RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE, RTM_NEWNEIGH,
         RTN_UNICAST, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,
-        RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_NEXTHOP,
+        RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_NEXTHOP, RTNLGRP_TC,
     },
 };
 use crate::model::{
@@ -46,11 +48,12 @@ use crate::model::{
 const TURN: usize = 4096;
 
 /// Links come first: the others name them by index.
-const GROUPS: [(Concern, &[u32]); 6] = [
+const GROUPS: [(Concern, &[u32]); 7] = [
     (Concern::Links, &[RTNLGRP_LINK]),
     (Concern::Addresses, &[RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR]),
     (Concern::Neighbours, &[RTNLGRP_NEIGH]),
     (Concern::Fdb, &[RTNLGRP_NEIGH]),
+    (Concern::Tc, &[RTNLGRP_TC]),
     (Concern::NextHops, &[RTNLGRP_NEXTHOP]),
     (Concern::Routes, &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE]),
 ];
@@ -182,7 +185,7 @@ impl Engine {
             Concern::NextHops => self.contested.lose_next_hops(),
             Concern::Routes => self.contested.lose_routes(),
             Concern::Nft => self.nft.forget(),
-            Concern::Addresses | Concern::Neighbours | Concern::Fdb => {}
+            Concern::Addresses | Concern::Neighbours | Concern::Fdb | Concern::Tc => {}
         }
         self.resolver.disturb();
         self.tell(Event::Overrun(concern));
@@ -196,6 +199,7 @@ impl Engine {
             Concern::NextHops => self.next_hop_news(message),
             Concern::Routes => self.route_news(message),
             Concern::Fdb => self.fdb_news(message),
+            Concern::Tc => self.tc_news(message),
             Concern::Nft => self.nft_news(message),
         }
     }
@@ -296,6 +300,15 @@ impl Engine {
         // A bridge has one entry per address. If another port of it held this one, nothing says that it is gone there.
         if seen.target == FdbTarget::Port && self.is_port_of_ours(seen.link) {
             self.tell(Event::Overrun(Concern::Fdb));
+        }
+    }
+
+    fn tc_news(&mut self, message: Message<'_>) {
+        let Some(index) = tc::link_of(message) else { return };
+        if self.name_of(index).is_some()
+            && self.interfaces.get(index).is_some_and(|link| self.owner.owns_link(link))
+        {
+            self.tell(Event::Overrun(Concern::Tc));
         }
     }
 

@@ -10,13 +10,15 @@ use super::{
     codec::{Message, Writer, messages},
     fdb, link, neighbour, nexthop, port,
     route::{self, Entry},
+    tc,
     uapi::{
         NLM_F_ACK, RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE, RTM_NEWADDR,
-        RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNEXTHOP, RTM_NEWROUTE,
+        RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNEXTHOP, RTM_NEWQDISC, RTM_NEWROUTE, RTM_NEWTFILTER,
     },
 };
 use crate::model::{
     FdbTarget, IfName, Link, LinkKind, Mac, NextHop, NextHopId, Ns, Object, Route, RouteKey, RouteTarget,
+    TokenBucket,
 };
 
 fn name(text: &str) -> IfName {
@@ -47,6 +49,9 @@ fn decode_all(bytes: &[u8]) {
                 seen.hop();
             }
         }
+        tc::decode_qdisc(Message { kind: RTM_NEWQDISC, ..message });
+        tc::decode_filter(Message { kind: RTM_NEWTFILTER, ..message });
+        tc::link_of(message);
         for kind in [RTM_NEWROUTE, RTM_DELROUTE] {
             if let Some(seen) = route::decode(Message { kind, ..message }) {
                 assert!(seen.prefix.prefix_len() <= seen.prefix.max_prefix_len());
@@ -99,6 +104,8 @@ fn samples() -> Vec<u8> {
         let new = link::NewLink { name: &inside, link: &settings, group: 1, device };
         link::create(&mut w, seq, 0, &new);
     }
+    tc::put_bucket(&mut w, 13, 0, tc::Entry::New, (4, 0x7065), &TokenBucket::new(1 << 33, 1 << 20, 1500));
+    tc::put_redirect(&mut w, 14, 0, 4, 0x7065, 9);
     w.as_slice().to_vec()
 }
 
@@ -106,7 +113,7 @@ fn samples() -> Vec<u8> {
 fn what_is_asked_for_reads_as_what_was_meant() {
     let bytes = samples();
     let all: Vec<_> = messages(&bytes).collect();
-    assert_eq!(all.len(), 12);
+    assert_eq!(all.len(), 14);
     let Some(Object::Route(key, route)) =
         route::decode(all[0]).and_then(|s| s.object(Ns::HOST, |_| Some(name("eth1"))))
     else {
@@ -144,6 +151,19 @@ fn forwarding_entries_and_devices_read_as_what_was_meant() {
     assert_eq!(kind(11), LinkKind::Vxlan { vni: 5001, local: "50.1.1.1".parse().unwrap(), port: 4789 });
     let nameless = link::decode(Ns::HOST, all[10]).unwrap().state(|_| None);
     assert_eq!(nameless.kind, LinkKind::Foreign, "a VLAN of what we cannot name");
+}
+
+#[test]
+fn buckets_and_redirections_read_as_what_was_meant() {
+    let bytes = samples();
+    let all: Vec<_> = messages(&bytes).collect();
+    let seen = tc::decode_qdisc(all[12]).unwrap();
+    assert_eq!(
+        (seen.link, seen.handle, seen.kind.as_str(), seen.place),
+        (4, 0x7065_0000, "tbf", tc::Place::Root)
+    );
+    assert_eq!(tc::decode_filter(all[13]), Some(tc::Filter::Redirect(9)));
+    assert_eq!((tc::link_of(all[12]), tc::link_of(all[13])), (Some(4), Some(4)));
 }
 
 /// By linux/if_link.h, octet for octet: not every kernel that this is built on can make one.

@@ -1,10 +1,11 @@
 //! Constants of the kernel's user interface: `linux/netlink.h`, `rtnetlink.h`, `if_link.h`, `if_addr.h`,
-//! `neighbour.h`, `nexthop.h`, `veth.h`, `if_ether.h`. The names are the headers'; the types are those of the fields they go
+//! `neighbour.h`, `nexthop.h`, `veth.h`, `if_ether.h`, `pkt_sched.h`, `pkt_cls.h`. The names are the headers'; the types are those of the fields they go
 //! into. (The libc crate has half of them, with types that differ between its targets.)
 
 // linux/netlink.h
 pub(super) const NLM_F_REQUEST: u16 = 0x1;
 pub(super) const NLM_F_ACK: u16 = 0x4;
+pub(super) const NLM_F_ECHO: u16 = 0x8;
 pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
 /// Of a message that makes something: what was there has been replaced.
 pub(super) const NLM_F_REPLACE: u16 = 0x100;
@@ -40,17 +41,27 @@ pub(super) const RTM_GETROUTE: u16 = 26;
 pub(super) const RTM_NEWNEIGH: u16 = 28;
 pub(super) const RTM_DELNEIGH: u16 = 29;
 pub(super) const RTM_GETNEIGH: u16 = 30;
+pub(super) const RTM_NEWQDISC: u16 = 36;
+pub(super) const RTM_DELQDISC: u16 = 37;
+pub(super) const RTM_GETQDISC: u16 = 38;
+pub(super) const RTM_NEWTFILTER: u16 = 44;
+pub(super) const RTM_DELTFILTER: u16 = 45;
+pub(super) const RTM_GETTFILTER: u16 = 46;
 pub(super) const RTM_NEWNEXTHOP: u16 = 104;
 pub(super) const RTM_DELNEXTHOP: u16 = 105;
 pub(super) const RTM_GETNEXTHOP: u16 = 106;
 
 pub(super) const RTNLGRP_LINK: u32 = 1;
 pub(super) const RTNLGRP_NEIGH: u32 = 3;
+pub(super) const RTNLGRP_TC: u32 = 4;
 pub(super) const RTNLGRP_IPV4_IFADDR: u32 = 5;
 pub(super) const RTNLGRP_IPV4_ROUTE: u32 = 7;
 pub(super) const RTNLGRP_IPV6_IFADDR: u32 = 9;
 pub(super) const RTNLGRP_IPV6_ROUTE: u32 = 11;
 pub(super) const RTNLGRP_NEXTHOP: u32 = 32;
+
+pub(super) const TCA_KIND: u16 = 1;
+pub(super) const TCA_OPTIONS: u16 = 2;
 
 pub(super) const RTA_DST: u16 = 1;
 pub(super) const RTA_OIF: u16 = 4;
@@ -159,7 +170,27 @@ pub(super) const NHA_GATEWAY: u16 = 6;
 pub(super) const NHA_ENCAP: u16 = 8;
 pub(super) const NHA_FDB: u16 = 11;
 
+// linux/pkt_sched.h
+pub(super) const TC_H_ROOT: u32 = 0xffff_ffff;
+pub(super) const TC_H_CLSACT: u32 = 0xffff_fff1;
+pub(super) const TC_H_MIN_INGRESS: u32 = 0xfff2;
+pub(super) const TC_H_MIN_EGRESS: u32 = 0xfff3;
+pub(super) const TC_LINKLAYER_ETHERNET: u8 = 1;
+pub(super) const TCA_TBF_PARMS: u16 = 1;
+pub(super) const TCA_TBF_RATE64: u16 = 4;
+
+// linux/pkt_cls.h, linux/tc_act/tc_mirred.h
+pub(super) const TCA_U32_SEL: u16 = 5;
+pub(super) const TCA_U32_ACT: u16 = 7;
+pub(super) const TC_U32_TERMINAL: u8 = 1;
+pub(super) const TCA_ACT_KIND: u16 = 1;
+pub(super) const TCA_ACT_OPTIONS: u16 = 2;
+pub(super) const TC_ACT_STOLEN: u32 = 4;
+pub(super) const TCA_MIRRED_PARMS: u16 = 2;
+pub(super) const TCA_EGRESS_REDIR: u32 = 1;
+
 // linux/if_ether.h
+pub(super) const ETH_P_ALL: u16 = 0x0003;
 pub(super) const ETH_P_8021Q: u16 = 0x8100;
 
 // sys/socket.h

@@ -32,6 +32,8 @@ impl fmt::Display for Key {
             Self::NextHop(id) => write!(f, "nexthop {id}"),
             Self::Route(key) => key.fmt(f),
             Self::Fdb(key) => key.fmt(f),
+            Self::Qdisc(link) => write!(f, "qdisc of {link}"),
+            Self::Redirect(link) => write!(f, "redirect of {link}"),
             Self::Table(table) => write!(f, "table {table}"),
             Self::Chain(chain) => write!(f, "chain {chain}"),
             Self::Set(set) => write!(f, "set {set}"),
@@ -85,6 +87,9 @@ impl fmt::Display for Object {
             Self::NextHop(_, next_hop) => write!(f, " {next_hop}"),
             Self::Route(_, route) => write!(f, " {route}"),
             Self::Fdb(_) | Self::Table(_) => Ok(()),
+            Self::Qdisc(_, qdisc) => write!(f, " {qdisc}"),
+            Self::Redirect(_, Some(to)) => write!(f, " to {to}"),
+            Self::Redirect(_, None) => f.write_str(" to nowhere"),
             Self::Chain(_, chain) => write!(f, " with {} rules", chain.rules.len()),
             Self::Set(..) => Ok(()),
             Self::Element(_, _, data) => data.as_ref().map_or(Ok(()), |data| write!(f, " : {data}")),
@@ -100,6 +105,7 @@ impl fmt::Display for Link {
             LinkKind::Bridge { netfilter: true } => f.write_str(" bridge netfilter"),
             LinkKind::Vlan { parent, tag } => write!(f, " vlan {tag} of {parent}"),
             LinkKind::Vxlan { vni, local, port } => write!(f, " vxlan {vni} from {local} port {port}"),
+            LinkKind::Ifb => f.write_str(" ifb"),
             LinkKind::VethPeer | LinkKind::Foreign => Ok(()),
         }?;
         if let Some(mac) = self.mac {

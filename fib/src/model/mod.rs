@@ -6,6 +6,7 @@
 mod display;
 mod nft;
 mod observed;
+mod tc;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -16,6 +17,7 @@ pub use nft::{
     Operand, Rule, Set, SetKind, TableItem, TableRef, Verdict, Word,
 };
 pub use observed::{Command, Concern, Count, Event, LinkState, Observed, Resolution};
+pub use tc::{Qdisc, TokenBucket};
 
 /// A network namespace: the host's own, or a container's, by a number that the owner of the plan gave out.
 /// The kernel engine maps it to a path.
@@ -95,6 +97,11 @@ pub enum Key {
     Route(RouteKey),
     /// An entry of a link's forwarding database. Host namespace only.
     Fdb(FdbKey),
+    /// The root qdisc of a link: of what leaves by it. Host namespace only.
+    Qdisc(IfName),
+    /// What comes in by a link is sent out of another one instead, and comes in when it has passed that one's qdisc.
+    /// Host namespace only.
+    Redirect(IfName),
     /// An nftables table of ours. Host namespace only, as all that is in it.
     Table(TableRef),
     /// A chain of such a table, with its rules.
@@ -156,6 +163,11 @@ pub enum Object {
     Route(RouteKey, Route),
     /// A forwarding entry; it has no value beyond its key.
     Fdb(FdbKey),
+    /// A root qdisc.
+    Qdisc(IfName, Qdisc),
+    /// A redirection, with the link that it leads to: an [`LinkKind::Ifb`]. `None`, which is never wanted: to one that is
+    /// gone, so that all that comes in is dropped, or to something that we would not make.
+    Redirect(IfName, Option<IfName>),
     /// An nftables table; it has no value beyond its key.
     Table(TableRef),
     /// A chain and its rules, all of them: rules have an order, so the chain is exchanged as one.
@@ -238,6 +250,8 @@ pub enum LinkKind {
         /// UDP port, ours and the peers'.
         port: u16,
     },
+    /// An intermediate functional block: gives what comes in by another link a qdisc to pass ([`Object::Redirect`]).
+    Ifb,
     /// A link that somebody else made (an uplink, `lo`): only settings are managed, it is never created or deleted.
     Foreign,
 }
@@ -293,6 +307,8 @@ impl Key {
             Self::Route(key) => key.ns,
             Self::NextHop(_)
             | Self::Fdb(_)
+            | Self::Qdisc(_)
+            | Self::Redirect(_)
             | Self::Table(_)
             | Self::Chain(_)
             | Self::Set(_)
@@ -317,6 +333,8 @@ impl Object {
             Self::NextHop(id, _) => Key::NextHop(*id),
             Self::Route(key, _) => Key::Route(*key),
             Self::Fdb(key) => Key::Fdb(key.clone()),
+            Self::Qdisc(link, _) => Key::Qdisc(link.clone()),
+            Self::Redirect(link, _) => Key::Redirect(link.clone()),
             Self::Table(table) => Key::Table(table.clone()),
             Self::Chain(chain, _) => Key::Chain(chain.clone()),
             Self::Set(set, _) => Key::Set(set.clone()),

@@ -16,8 +16,9 @@ pub struct LinkState {
     pub index: u32,
     /// Name.
     pub name: IfName,
-    /// `Veth`/`VethPeer` cannot be told apart from the kernel alone: `VethPeer` stands for any veth. Bridges, VLAN and
-    /// VXLAN devices are shown as such, ours or not (a parent in another namespace: `Foreign`); all else is `Foreign`.
+    /// `Veth`/`VethPeer` cannot be told apart from the kernel alone: `VethPeer` stands for any veth. Bridges, VLAN
+    /// and VXLAN devices and IFBs are shown as such, ours or not (a parent in another namespace: `Foreign`); all else is
+    /// `Foreign`.
     pub kind: LinkKind,
     /// Ethernet address, for links that have one.
     pub mac: Option<Mac>,
@@ -76,6 +77,8 @@ pub enum Concern {
     Routes,
     /// Entries of forwarding databases: the permanent ones of VXLAN devices and the static ones of bridge ports.
     Fdb,
+    /// Traffic control on links of ours: root qdiscs and redirections.
+    Tc,
     /// The nftables tables of our name (`owner`), and all that is in them.
     Nft,
 }

@@ -9,11 +9,12 @@ use crate::model::{Command, Concern, Ns};
 use super::queues::Item;
 
 /// Links come first: whose an address is may depend on whose its link is.
-const HOST: [Concern; 7] = [
+const HOST: [Concern; 8] = [
     Concern::Links,
     Concern::Addresses,
     Concern::Neighbours,
     Concern::Fdb,
+    Concern::Tc,
     Concern::NextHops,
     Concern::Routes,
     Concern::Nft,

@@ -90,6 +90,11 @@ impl Fib {
                 }
             }
             Object::Route(key, route) => self.mark_used_by_route(key.ns, route),
+            Object::Redirect(_, Some(to)) => {
+                if let Some(slot) = self.objects.link(Ns::HOST, to) {
+                    self.mark(slot);
+                }
+            }
             _ => {}
         }
     }
@@ -292,6 +297,7 @@ impl Fib {
                 }
             }
             Key::NextHop(id) if before.present != after.present => self.next_hop_moved(id),
+            Key::Qdisc(link) if before.present != after.present => self.wake_redirects(&link),
             key if key.is_nft() => {
                 // Not woken: what failed would fail again and again, and this with it, as it is the same transaction.
                 for slot in self.nft_hanging_on(&key) {

@@ -5,9 +5,10 @@
 //!
 //! | event | goes with it | announced |
 //! |---|---|---|
-//! | link deleted | its other end; VLANs on it; all that is below | links, addresses, neighbours, IPv6 routes |
+//! | link deleted | its other end; VLANs on it; its qdiscs and filters; all that is below | links, addresses, neighbours, IPv6 routes |
 //! | bridge deleted | its ports' being ports, with their static forwarding entries | links |
 //! | port leaves its bridge | its static forwarding entries | forwarding entries |
+//! | link deleted that a redirection leads to | nothing: the redirection stays, and leads nowhere | no |
 //! | link set down | its neighbours, IPv6 addresses, routes out of it, single next hops over it | neighbours, IPv6 addresses and routes |
 //! | carrier lost | single next hops over it | no |
 //! | Ethernet address changed | its neighbours | neighbours |
@@ -186,7 +187,11 @@ impl Fib {
             Some(_) => true,
             None => false,
         };
+        let leads_there = matches!(key, Key::Redirect(from) if from != name);
         self.taint(slot);
+        if leads_there {
+            return self.lead_nowhere(slot, name);
+        }
         if let Some(cell) = self.objects.cell_mut(slot) {
             cell.reading = Reading::No;
         }

@@ -30,6 +30,7 @@ mod step;
 mod step_link;
 mod step_next_hop;
 mod step_nft;
+mod step_tc;
 mod table;
 mod values;
 

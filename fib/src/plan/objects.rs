@@ -11,7 +11,7 @@ use std::{
 use hashbrown::HashMap;
 
 use crate::model::{
-    Chain, Data, IfName, Key, Link, LinkKind, NextHop, NextHopId, Ns, Object, RouteTarget, TableItem,
+    Chain, Data, FdbKey, IfName, Key, Link, LinkKind, NextHop, NextHopId, Ns, Object, RouteTarget, TableItem,
 };
 
 use super::table::Table;
@@ -426,7 +426,9 @@ fn standing_supports(key: &Key) -> Vec<Support> {
         }
         Key::Neighbour(ns, link, _) => vec![Support::Link(*ns, link.clone())],
         Key::Sysctl(ns, path) => sysctl_link(path).map(|link| Support::Link(*ns, link)).into_iter().collect(),
-        Key::Fdb(entry) => vec![Support::Link(Ns::HOST, entry.link.clone())],
+        Key::Fdb(FdbKey { link, .. }) | Key::Qdisc(link) | Key::Redirect(link) => {
+            vec![Support::Link(Ns::HOST, link.clone())]
+        }
         Key::Chain(item) | Key::Set(item) => vec![Support::Within(Key::Table(item.table.clone()))],
         Key::Element(set, _) => vec![Support::Within(Key::Set(set.clone()))],
         _ => Vec::new(),
@@ -445,6 +447,7 @@ fn value_supports(object: &Object) -> Vec<Support> {
             bridge.into_iter().chain(parent).map(|name| Support::Link(*ns, name.clone())).collect()
         }
         Object::Chain(..) | Object::Element(..) => nft_used_by(object).map(Support::Nft).collect(),
+        Object::Redirect(_, Some(to)) => vec![Support::Link(Ns::HOST, to.clone())],
         Object::NextHop(_, NextHop::Single { link, .. }) => vec![Support::Link(Ns::HOST, link.clone())],
         Object::NextHop(_, NextHop::Group(members)) => {
             members.iter().map(|id| Support::NextHop(*id)).collect()

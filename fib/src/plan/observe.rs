@@ -138,6 +138,9 @@ impl Fib {
             Object::Fdb(entry) => {
                 self.owner.owns_on_link(&object, protocol, self.is_link_ours(Ns::HOST, &entry.link))
             }
+            Object::Qdisc(link, _) | Object::Redirect(link, _) => {
+                self.owner.owns_on_link(&object, protocol, self.is_link_ours(Ns::HOST, link))
+            }
             Object::Table(table)
             | Object::Set(TableItem { table, .. }, _)
             | Object::Element(TableItem { table, .. }, ..) => {
@@ -340,6 +343,7 @@ pub(super) fn concern_of(key: &Key) -> Option<Concern> {
         Key::NextHop(_) => Some(Concern::NextHops),
         Key::Route(_) => Some(Concern::Routes),
         Key::Fdb(_) => Some(Concern::Fdb),
+        Key::Qdisc(_) | Key::Redirect(_) => Some(Concern::Tc),
         Key::Table(_) | Key::Chain(_) | Key::Set(_) | Key::Element(..) => Some(Concern::Nft),
     }
 }

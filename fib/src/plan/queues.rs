@@ -1,7 +1,7 @@
 //! The order of things: tiers, and what waits for its turn in each.
 //!
-//! Creates go link → settings → sysctls → address → neighbour, forwarding entry → up → next hop → group → route; deletes
-//! run backwards and come first, so that a name or an address that moves is free. All that is nftables comes in one go
+//! Creates go link → settings → sysctls → address → neighbour, forwarding entry → qdisc → up → redirection → next hop →
+//! group → route; deletes run backwards and come first, so that a name or an address that moves is free. All that is nftables comes in one go
 //! in between, as it makes one transaction: a container's address is removed before the rules about it are, and given
 //! after they are made. A delete that something in the kernel still needs is not in a queue at all: it waits to be woken.
 
@@ -26,6 +26,7 @@ pub(super) enum Tier {
     NftDropSet,
     NftSet,
     NftElement,
+    DropTc,
     DropLink,
     HostSysctl,
     Link,
@@ -33,7 +34,9 @@ pub(super) enum Tier {
     LinkSysctl,
     Address,
     Neighbour,
+    Qdisc,
     LinkUp,
+    Redirect,
     NextHop,
     Group,
     Route,
@@ -42,7 +45,7 @@ pub(super) enum Tier {
 }
 
 impl Tier {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 27] = [
         Self::DropRoute,
         Self::DropGroup,
         Self::DropNextHop,
@@ -55,6 +58,7 @@ impl Tier {
         Self::NftDropSet,
         Self::NftSet,
         Self::NftElement,
+        Self::DropTc,
         Self::DropLink,
         Self::HostSysctl,
         Self::Link,
@@ -62,7 +66,9 @@ impl Tier {
         Self::LinkSysctl,
         Self::Address,
         Self::Neighbour,
+        Self::Qdisc,
         Self::LinkUp,
+        Self::Redirect,
         Self::NextHop,
         Self::Group,
         Self::Route,
@@ -80,6 +86,8 @@ impl Tier {
             Object::Link(..) => Self::Link,
             Object::Address(..) => Self::Address,
             Object::Neighbour(..) | Object::Fdb(_) => Self::Neighbour,
+            Object::Qdisc(..) => Self::Qdisc,
+            Object::Redirect(..) => Self::Redirect,
             Object::Table(_) => Self::NftTable,
             Object::Chain(..) => Self::NftChain,
             Object::Set(..) => Self::NftSet,
@@ -105,6 +113,7 @@ impl Tier {
             Key::Link(..) => Self::DropLink,
             Key::Address(..) => Self::DropAddress,
             Key::Neighbour(..) | Key::Fdb(_) => Self::DropNeighbour,
+            Key::Qdisc(_) | Key::Redirect(_) => Self::DropTc,
             Key::Table(_) => Self::NftTable,
             Key::Chain(_) => Self::NftDropChain,
             Key::Set(_) => Self::NftDropSet,

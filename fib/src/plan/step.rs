@@ -178,6 +178,8 @@ impl Fib {
                 None if self.is_fdb_possible(entry) => Step::create(Tier::Neighbour, wanted),
                 None => Step::Wait,
             },
+            Object::Qdisc(link, _) => self.step_qdisc(cell, &wanted, link),
+            Object::Redirect(link, to) => self.step_redirect(cell, &wanted, link, to.as_ref()),
             Object::Table(_) | Object::Chain(..) | Object::Set(..) | Object::Element(..) => Step::Clean,
             Object::Route(key, route) => match &cell.actual {
                 Some(held) if held.object == wanted => Step::Clean,
@@ -202,6 +204,7 @@ impl Fib {
         match key {
             Key::Sysctl(..) => Step::Clean,
             Key::Link(..) if !cell.flights.is_empty() => Step::Busy,
+            Key::Link(Ns::HOST, name) if self.is_redirected_to(name) => Step::Wait,
             Key::Address(ns, _, address) if self.is_source_in_use(*ns, address.addr()) => Step::Wait,
             Key::NextHop(id) if self.is_next_hop_in_use(*id) => Step::Wait,
             _ => Step::delete(Tier::of_delete(key), held),

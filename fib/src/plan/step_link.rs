@@ -34,7 +34,7 @@ impl Fib {
                     _ => create(wanted, ns, name, link, LinkKind::VethPeer),
                 },
                 LinkKind::Vlan { parent, .. } if !self.link_is_there(ns, parent) => Step::Wait,
-                LinkKind::Bridge { .. } | LinkKind::Vlan { .. } | LinkKind::Vxlan { .. } => {
+                LinkKind::Bridge { .. } | LinkKind::Vlan { .. } | LinkKind::Vxlan { .. } | LinkKind::Ifb => {
                     create(wanted, ns, name, link, link.kind.clone())
                 }
                 LinkKind::VethPeer | LinkKind::Foreign => Step::Wait,

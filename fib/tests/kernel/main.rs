@@ -19,5 +19,7 @@ mod nft_foreign;
 mod overrun;
 mod resolve;
 mod start;
+mod tc;
+mod tc_traffic;
 mod tracker;
 mod traffic;

@@ -32,7 +32,10 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 /// Runs `body` on a thread of its own in a namespace.
-fn inside<T: Send + 'static>(ns: &str, body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+pub(crate) fn inside<T: Send + 'static>(
+    ns: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
     let file = File::open(format!("/run/netns/{ns}")).unwrap();
     std::thread::spawn(move || {
         use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};

@@ -1,6 +1,9 @@
 //! The way in: objects are wanted, the kernel confirms them, the prefixes are announced.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use petiole_bgp::speaker::Origination;
 use petiole_config::{
@@ -12,7 +15,7 @@ use petiole_fib::model::{Command, KernelError, Key, Ns, Object};
 use super::{Attachment, Core, Endpoint, State};
 use crate::core::{
     Effect, elsewhere,
-    objects::{self, Gateways, Medium, Wiring},
+    objects::{self, Gateways, Limits, Medium, Wiring},
 };
 
 /// What a container's routes carry: in a network that has groups, which one it is in.
@@ -60,6 +63,7 @@ impl Core {
             medium: Medium::of(network),
             mtu: self.network_mtu(network),
             publish: spec.publish.clone(),
+            limits: Limits::of(&self.config, spec.group.as_ref()),
         };
         if new {
             self.effects.push_back(Effect::Kernel(Command::Namespace { ns, path }));
@@ -68,13 +72,9 @@ impl Core {
             // Nobody tells us what happened in there since another container was attached.
             self.fib.audit_ns(ns);
         }
-        let mut keys = Vec::new();
-        for object in objects::container(&wiring) {
-            let key = object.key();
-            // Sysctls harden; a kernel or a container that lacks one does not make the container unreachable.
-            if !matches!(key, Key::Sysctl(..)) {
-                keys.push(key);
-            }
+        let objects = objects::container(&wiring);
+        let keys = needed(&objects);
+        for object in objects {
             self.fib.want(object);
         }
         self.endpoints.by_address.extend(wiring.routed().map(|a| (a, name.clone())));
@@ -146,6 +146,8 @@ impl Core {
     fn check_endpoint(&mut self, name: &ScopedName) {
         let Some(endpoint) = self.endpoints.all.get_mut(name) else { return };
         let complete = |a: &Attachment| a.keys.iter().all(|k| self.fib.settled(k));
+        // Limits come first, but one that somebody takes away is repaired without a word to the fabric.
+        let broken = |a: &Attachment| a.keys.iter().any(|k| !objects::is_limit(k) && !self.fib.settled(k));
         endpoint.state = match std::mem::replace(&mut endpoint.state, State::Waiting) {
             State::Attaching(a) if complete(&a) => {
                 let advertise = self.config.network(&endpoint.spec.network).map(|n| n.advertise);
@@ -160,7 +162,7 @@ impl Core {
                 self.endpoints.attaching.remove(name);
                 State::Attached(a)
             }
-            State::Attached(a) if !complete(&a) => {
+            State::Attached(a) if broken(&a) => {
                 for prefix in a.wiring.prefixes() {
                     self.speaker.withdraw(prefix);
                 }
@@ -180,20 +182,32 @@ impl Core {
             && network.is_some_and(|n| n.advertise == Advertise::Endpoints)
     }
 
-    /// What the networks can carry may have changed: the containers' links follow.
-    pub(in crate::core) fn update_container_mtus(&mut self) {
+    /// What the networks can carry, or what a group's members are allowed, may have changed: the containers follow, as
+    /// they stand.
+    pub(in crate::core) fn update_containers(&mut self) {
         let mtus: BTreeMap<&ScopedName, Option<u32>> =
             self.config.networks.iter().map(|n| (&n.id, self.network_mtu(n))).collect();
         for endpoint in self.endpoints.all.values_mut() {
             let (State::Attaching(a) | State::Attached(a)) = &mut endpoint.state else { continue };
-            let Some(mtu) = mtus.get(&endpoint.spec.network) else { continue };
-            if a.wiring.mtu != *mtu {
-                a.wiring.mtu = *mtu;
-                self.moved = true;
-                for object in objects::links(&a.wiring) {
-                    self.fib.want(object);
-                }
+            let spec = &endpoint.spec;
+            let mtu = mtus.get(&spec.network).copied().unwrap_or(a.wiring.mtu);
+            let limits = Limits::of(&self.config, spec.group.as_ref());
+            if (a.wiring.mtu, a.wiring.limits) == (mtu, limits) {
+                continue;
             }
+            let mut leave: BTreeSet<Key> = Self::keys(&a.wiring).into_iter().collect();
+            (a.wiring.mtu, a.wiring.limits) = (mtu, limits);
+            let objects = objects::container(&a.wiring);
+            a.keys = needed(&objects);
+            for object in objects {
+                leave.remove(&object.key());
+                self.fib.want(object);
+            }
+            for key in leave {
+                self.fib.unwant(&key);
+                a.problems.remove(&key);
+            }
+            self.moved = true;
         }
     }
 
@@ -201,4 +215,10 @@ impl Core {
     pub(super) fn keys(wiring: &Wiring) -> Vec<Key> {
         objects::container(wiring).iter().map(Object::key).collect()
     }
+}
+
+/// The objects without which a container is not attached. Sysctls harden; a kernel or a container that lacks one does not
+/// make the container unreachable.
+fn needed(objects: &[Object]) -> Vec<Key> {
+    objects.iter().map(Object::key).filter(|key| !matches!(key, Key::Sysctl(..))).collect()
 }

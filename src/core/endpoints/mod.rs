@@ -52,6 +52,7 @@ pub(super) struct Endpoints {
     pub(super) all: BTreeMap<ScopedName, Endpoint>,
     pub(super) ipam: Ipam,
     pub(super) requests: Requests,
+    /// By the names of its links on the host: the one that it has, and the one that it has if it is limited.
     by_outer: HashMap<IfName, ScopedName>,
     entered: Entered,
     by_path: HashMap<PathBuf, BTreeSet<ScopedName>>,
@@ -214,7 +215,7 @@ impl Endpoints {
         match key {
             Key::Link(Ns::HOST, link) | Key::Address(Ns::HOST, link, _) => self.by_outer.get(link),
             Key::Neighbour(Ns::HOST, _, address) => self.by_address.get(address),
-            Key::Fdb(fdb) => self.by_outer.get(&fdb.link),
+            Key::Fdb(FdbKey { link, .. }) | Key::Qdisc(link) | Key::Redirect(link) => self.by_outer.get(link),
             Key::Link(ns, _) | Key::Address(ns, ..) | Key::Neighbour(ns, ..) => self.inside(*ns, key),
             Key::Route(route) if route.ns != Ns::HOST => self.inside(route.ns, key),
             Key::Route(route) => self.by_address.get(&route.prefix.addr()),
@@ -283,7 +284,9 @@ impl Core {
 
     fn insert(&mut self, spec: petiole_config::model::Endpoint, origin: Origin) {
         let outer = objects::outer(&spec.id);
-        self.endpoints.by_outer.insert(outer.clone(), spec.id.clone());
+        for link in [outer.clone(), objects::ifb(&outer)] {
+            self.endpoints.by_outer.insert(link, spec.id.clone());
+        }
         let at_path = self.endpoints.by_path.entry(spec.netns.clone()).or_default();
         if at_path.is_empty() {
             self.effects.push_back(Effect::Watch(spec.netns.clone()));
@@ -303,6 +306,7 @@ impl Core {
         self.endpoints.unassigned.remove(name);
         self.endpoints.publishing.remove(name);
         self.endpoints.by_outer.remove(&endpoint.outer);
+        self.endpoints.by_outer.remove(&objects::ifb(&endpoint.outer));
         let path = &endpoint.spec.netns;
         if let Some(at_path) = self.endpoints.by_path.get_mut(path) {
             at_path.remove(name);

@@ -11,7 +11,11 @@ use petiole_fib::model::{
     BridgePort, FdbKey, FdbTarget, IfName, Link, LinkKind, Mac, Ns, Object, RouteTarget,
 };
 
-use super::{HOST_MAC, METRIC_LOCAL, default_of, names, netfilter, route, route_with, sysctl};
+use super::{
+    HOST_MAC, METRIC_LOCAL, default_of,
+    limits::{self, Limits},
+    names, netfilter, route, route_with, sysctl,
+};
 use crate::core::ipam::Assigned;
 
 /// How one container is wired.
@@ -29,6 +33,7 @@ pub(crate) struct Wiring {
     pub(crate) medium: Medium,
     pub(crate) mtu: Option<u32>,
     pub(crate) publish: Vec<Publish>,
+    pub(crate) limits: Limits,
 }
 
 /// The default gateways of a network.
@@ -97,7 +102,7 @@ pub(crate) fn address_of_mac(mac: Mac) -> Option<Ipv4Addr> {
 }
 
 /// The links of a container: its end, and the host's.
-pub(crate) fn links(w: &Wiring) -> [Object; 2] {
+fn links(w: &Wiring) -> [Object; 2] {
     let mark: Arc<str> = names::endpoint_alias(&w.endpoint).into();
     let link = |kind, mac, port| Link { kind, mac, mtu: w.mtu, up: true, alias: Some(mark.clone()), port };
     let veth = LinkKind::Veth { peer_ns: Ns::HOST, peer: w.outer.clone() };
@@ -132,6 +137,7 @@ pub(crate) fn container(w: &Wiring) -> Vec<Object> {
         }
     }
     objects.extend(netfilter::published(w));
+    objects.extend(limits::limits(&w.outer, w.limits, w.mtu));
     objects
 }
 
@@ -249,6 +255,7 @@ mod tests {
             medium,
             mtu: Some(1500),
             publish: Vec::new(),
+            limits: Limits::default(),
         }
     }
 

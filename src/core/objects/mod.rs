@@ -4,6 +4,7 @@
 //! or BGP.
 
 mod container;
+mod limits;
 mod names;
 mod netfilter;
 mod network;
@@ -14,8 +15,9 @@ use ipnet::IpNet;
 use petiole_config::model::{Advertise, HostConfig, Network};
 use petiole_fib::model::{IfName, Key, Link, LinkKind, Mac, Ns, Object, Route, RouteKey, RouteTarget};
 
-pub(crate) use container::{Gateways, Medium, Wiring, address_of_mac, container, links, mac};
-pub(crate) use names::{bridge, endpoint_of_alias, outer};
+pub(crate) use container::{Gateways, Medium, Wiring, address_of_mac, container, mac};
+pub(crate) use limits::{Limits, is_limit};
+pub(crate) use names::{bridge, endpoint_of_alias, ifb, outer};
 pub(crate) use netfilter::netfilter;
 pub(crate) use network::{device, flood, links as network_links, network, overhead};
 

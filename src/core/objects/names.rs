@@ -3,6 +3,9 @@
 use petiole_config::model::ScopedName;
 use petiole_fib::model::IfName;
 
+/// The beginning of names of links that containers' packets pass to be limited.
+const IFB: &str = "pi-";
+
 /// The mark of a container's link (`IFLA_IFALIAS`).
 pub(crate) fn endpoint_alias(endpoint: &ScopedName) -> String {
     format!("petiole:endpoint={endpoint}")
@@ -21,6 +24,25 @@ pub(crate) fn network_alias(network: &ScopedName) -> String {
 /// The name of a container's link on the host.
 pub(crate) fn outer(endpoint: &ScopedName) -> IfName {
     link("pt", endpoint)
+}
+
+/// The name of the link that what leaves a container passes, if that is limited: from the name of its own.
+pub(crate) fn ifb(outer: &IfName) -> IfName {
+    let name = outer.as_str();
+    let name = name.strip_prefix("pt-").unwrap_or(name);
+    // An outer link's name is ASCII.
+    let name = name.get(..name.len().min(IfName::MAX - IFB.len())).unwrap_or(name);
+    IfName::new(&format!("{IFB}{name}")).expect("at most 15 ASCII characters")
+}
+
+/// Whether a link of ours is one of these.
+pub(crate) fn is_ifb(link: &IfName) -> bool {
+    link.as_str().starts_with(IFB)
+}
+
+/// The mark of such a link.
+pub(crate) fn limits_alias(outer: &IfName) -> String {
+    format!("petiole:limits={outer}")
 }
 
 /// The name of a network's bridge.
@@ -72,6 +94,19 @@ mod tests {
         assert_eq!(long.len(), IfName::MAX);
         assert_eq!(long, outer("a-name-that-is-longer-than-a-link-can-be"));
         assert_ne!(long, outer("a-name-that-is-longer-than-a-link-may-be"));
+    }
+
+    #[test]
+    fn each_container_has_its_own_link_for_limits() {
+        let of = |n: &str| ifb(&outer(&scoped(n))).to_string();
+        assert_eq!(of("web1"), "pi-web1");
+        assert_eq!(of("twelve-chars"), "pi-twelve-chars");
+        assert_ne!(
+            of("a-name-that-is-longer-than-a-link-can-be"),
+            of("a-name-that-is-longer-than-a-link-may-be")
+        );
+        assert_ne!(of("blue/web1"), of("red/web1"));
+        assert!(is_ifb(&ifb(&outer(&scoped("web1")))) && !is_ifb(&outer(&scoped("pi-web1"))));
     }
 
     #[test]

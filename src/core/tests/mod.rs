@@ -7,6 +7,7 @@ mod chaos;
 mod containers;
 mod duplicates;
 mod leaf;
+mod limits;
 mod namespaces;
 mod netfilter;
 mod networks;

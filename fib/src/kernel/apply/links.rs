@@ -87,6 +87,7 @@ impl Engine {
                 NewDevice::Veth { peer, peer_ns: peer_file.as_ref().map(AsFd::as_fd) }
             }
             LinkKind::Bridge { netfilter } => NewDevice::Bridge { netfilter: *netfilter },
+            LinkKind::Ifb => NewDevice::Ifb,
             LinkKind::Vlan { parent, tag } => NewDevice::Vlan { parent: self.index(run, parent)?, tag: *tag },
             LinkKind::Vxlan { vni, local, port } => {
                 NewDevice::Vxlan { vni: *vni, local: *local, port: *port }
@@ -148,6 +149,7 @@ impl Engine {
             (libc::EOPNOTSUPP, LinkKind::Vlan { .. }) => "the kernel has no 802.1Q support (module 8021q)",
             (libc::EOPNOTSUPP, LinkKind::Vxlan { .. }) => "the kernel has no VXLAN support (module vxlan)",
             (libc::EOPNOTSUPP, LinkKind::Bridge { .. }) => "the kernel has no bridges (module bridge)",
+            (libc::EOPNOTSUPP, LinkKind::Ifb) => "the kernel has no IFBs (module ifb)",
             (libc::EOPNOTSUPP, LinkKind::Veth { .. }) => "the kernel has no veths (module veth)",
             (libc::EINVAL | libc::ERANGE, LinkKind::Vlan { parent, .. }) => {
                 let below = self.interfaces.index(parent).and_then(|index| self.interfaces.get(index));

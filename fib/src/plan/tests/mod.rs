@@ -5,6 +5,7 @@ mod bridged_world;
 mod failover;
 mod goldens;
 mod levels;
+mod limits;
 mod nftables;
 mod properties;
 mod restart;

@@ -6,14 +6,15 @@ use proptest::prelude::*;
 use super::bridged_world::{
     bridge, bridged_container, chain, item, keys, port_of, published, ruleset, set, vlan, vtep, vxlan,
 };
+use super::limits::{FAST, SLOW, limits};
 use super::world::{
     LEAF1, LEAF2, World, address, container, ip, link, net, next_hops, route_key, sysctl, uplinks,
 };
 use crate::{
     fake::{FakeKernel, Fault},
     model::{
-        Expr, Field, Key, Mac, NextHop, NextHopId, NftFamily, Ns, Object, Route, RouteKey, RouteTarget, Rule,
-        SetKind, TableRef, Verdict,
+        Expr, Field, Key, Mac, NextHop, NextHopId, NftFamily, Ns, Object, Qdisc, Route, RouteKey,
+        RouteTarget, Rule, SetKind, TableRef, Verdict,
     },
     owner::Owner,
 };
@@ -70,6 +71,11 @@ enum Act {
     ForeignAddress(u8),
     ForeignNeighbour(u8),
     ForeignNextHop(u32),
+    // Limits.
+    Limit { container: usize, into: Option<u64>, out: Option<u64> },
+    ForeignQdisc(usize),
+    NoIfb(usize),
+    IfbDown(usize),
     // Bridged networks and nftables.
     Network(usize),
     NoNetwork(usize),
@@ -101,6 +107,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     // What may be said of something that was done: the answer got lost; it was done twice.
     let lost = prop::sample::select(vec![libc::EINTR, libc::ENOBUFS, libc::ENOMEM, libc::EEXIST]);
     let up = any::<bool>;
+    let rate = || prop::sample::select(vec![None, Some(SLOW), Some(FAST)]);
     let act = prop_oneof![
         6 => (0..6_u8, 0..SETS.len(), 0..SOURCES.len())
             .prop_map(|(to, set, source)| Act::Route { to, set, source }),
@@ -132,6 +139,10 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (1..6_u8).prop_map(Act::ForeignAddress),
         1 => (1..6_u8).prop_map(Act::ForeignNeighbour),
         1 => (0..3_u32).prop_map(Act::ForeignNextHop),
+        4 => (0..2_usize, rate(), rate()).prop_map(|(container, into, out)| Act::Limit { container, into, out }),
+        1 => (0..3_usize).prop_map(Act::ForeignQdisc),
+        1 => (0..2_usize).prop_map(Act::NoIfb),
+        1 => (0..2_usize).prop_map(Act::IfbDown),
         4 => (0..NETWORKS).prop_map(Act::Network),
         2 => (0..NETWORKS).prop_map(Act::NoNetwork),
         1 => (0..NETWORKS, 0..NETWORKS).prop_map(|(n, on)| Act::Moved(n, on)),
@@ -231,7 +242,8 @@ impl Play {
             Act::NoContainer(i) => {
                 let (ns, name, host) = CONTAINERS[i];
                 let bridged = bridged_container(ns, name, host, BRIDGES[i]);
-                for object in container(ns, name, host).into_iter().chain(bridged) {
+                let limits = limits(name, Some(SLOW), Some(SLOW));
+                for object in container(ns, name, host).into_iter().chain(bridged).chain(limits) {
                     world.unwant(&object.key());
                 }
             }
@@ -298,6 +310,9 @@ impl Play {
                 let (to, mac) = (ip(&format!("10.5.{n}.9")), Mac([2, 5, 5, 5, 5, n]));
                 self.both(|kernel| kernel.set_neighbour(Ns::HOST, &link("mgmt0"), to, mac, FOREIGN));
             }
+            Act::Limit { .. } | Act::ForeignQdisc(_) | Act::NoIfb(_) | Act::IfbDown(_) => {
+                self.act_on_limits(act);
+            }
             Act::Network(..)
             | Act::NoNetwork(_)
             | Act::Moved(..)
@@ -321,6 +336,35 @@ impl Play {
                     self.both(|kernel| kernel.set_next_hop(id, via.clone(), FOREIGN));
                 }
             }
+        }
+    }
+
+    fn act_on_limits(&mut self, act: &Act) {
+        let world = &mut self.world;
+        match *act {
+            Act::Limit { container, into, out } => {
+                let name = CONTAINERS[container].1;
+                let wanted = limits(name, into, out);
+                let stay = keys(&wanted);
+                for key in keys(&limits(name, Some(SLOW), Some(SLOW))) {
+                    if !stay.contains(&key) {
+                        world.unwant(&key);
+                    }
+                }
+                world.want_all(wanted);
+            }
+            Act::ForeignQdisc(on) => {
+                let foreign = Qdisc::Foreign("netem".into());
+                match ["vweb1", "iweb1", "mgmt0"][on] {
+                    "mgmt0" => self.both(|kernel| kernel.set_qdisc(&link("mgmt0"), Some(foreign.clone()))),
+                    ours => world.kernel.set_qdisc(&link(ours), Some(foreign)),
+                }
+            }
+            Act::NoIfb(i) => world.kernel.delete_link(Ns::HOST, &link(&format!("i{}", CONTAINERS[i].1))),
+            Act::IfbDown(i) => {
+                world.kernel.set_link_up(Ns::HOST, &link(&format!("i{}", CONTAINERS[i].1)), false);
+            }
+            _ => {}
         }
     }
 
@@ -451,6 +495,7 @@ impl Play {
         let world = &mut self.world;
         let owner = Owner::default();
         assert_eq!(world.kernel.text_of_others(&owner), self.shadow.text_of_others(&owner));
+        assert_eq!(world.kernel.cut_off(), []);
         assert!(world.fib.idle(), "{:?} {:?}", world.fib.counters(), world.fib.failing().collect::<Vec<_>>());
 
         // A kernel without a past, told the same.

@@ -167,7 +167,7 @@ fn the_kernel_judges_as_the_tables_say() {
         let probe = probe(lab);
         let driver = Driver::new(lab);
         let seed = std::env::var("ACL_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-        let rounds: usize = std::env::var("ACL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+        let rounds: usize = std::env::var("ACL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
         let mut before: HashMap<Key, Object> = HashMap::new();
         let (mut dropped, mut judged) = (0, 0);
         for round in 0..rounds as u64 {

@@ -282,6 +282,12 @@ impl Core {
 }
 
 impl Members {
+    /// The scopes of networks that the host does not route to.
+    #[cfg(test)]
+    pub(in crate::core) fn compiled_scopes(&self) -> impl Iterator<Item = Scope> {
+        self.compiled.scopes.values().copied()
+    }
+
     /// Whether policies hold for containers of the network.
     pub(in crate::core) fn is_judged(&self, network: &ScopedName) -> bool {
         self.compiled.grouped.contains(network)

@@ -6,6 +6,7 @@
 mod chaos;
 mod containers;
 mod duplicates;
+mod guarded;
 mod leaf;
 mod limits;
 mod namespaces;

@@ -119,6 +119,13 @@ impl Core {
                 self.members.local.insert(key, local);
             }
         }
+        // Those that stood before anybody asked what they are: the first policy of their network has come.
+        let standing = self.endpoints.all.values();
+        let standing: Vec<(Endpoint, Assigned)> =
+            standing.filter_map(|e| Some((e.spec.clone(), e.attachment()?.wiring.addresses))).collect();
+        for (spec, addresses) in standing {
+            self.enter_local(&spec, addresses);
+        }
         let remote: Vec<IpAddr> = self.members.remote.keys().copied().collect();
         let all = self.members.local.keys().copied().chain(remote.into_iter().map(|a| (Scope::ROUTED, a)));
         let all: HashSet<(Scope, IpAddr)> = all.chain(before).collect();
@@ -286,9 +293,19 @@ impl Core {
 }
 
 impl Members {
+    /// Whether anything has to be judged or marked at all.
+    pub(in crate::core) fn is_needed(&self) -> bool {
+        self.compiled.needed
+    }
+
     /// Whether policies hold for containers of the network.
     pub(in crate::core) fn is_judged(&self, network: &ScopedName) -> bool {
         self.compiled.grouped.contains(network)
+    }
+
+    /// Who may talk to whom, as the kernel has it or is about to.
+    pub(in crate::core) fn table(&self) -> &AclTable {
+        &self.table
     }
 
     /// Where a local address may be entered.

@@ -10,6 +10,7 @@ mod leaf;
 mod namespaces;
 mod netfilter;
 mod networks;
+mod policies;
 mod requests;
 mod restarts;
 

@@ -180,6 +180,22 @@ impl Host {
         host
     }
 
+    /// A host with a session to a leaf.
+    fn joined(config: &HostConfig) -> Self {
+        let mut host = Self::start(config);
+        for _ in 0..60 {
+            if host.core.all_up() {
+                return host;
+            }
+            host.pass(1);
+        }
+        panic!("no session");
+    }
+
+    fn leaf(&mut self) -> &mut Leaf {
+        self.leaf.as_mut().unwrap()
+    }
+
     /// The daemon was killed, and another one is started on what it left.
     fn again(self, config: &HostConfig) -> Self {
         self.again_but(config, |_| {})

@@ -2,7 +2,12 @@
 
 use petiole_fib::acl::Scope;
 
-use super::*;
+use super::{
+    leaf::NEIGHBOR,
+    *,
+};
+
+const THEIRS: Option<[u8; 4]> = Some([60, 1, 1, 3]);
 
 /// A routed network with two groups.
 const GROUPS: &str = r#"
@@ -93,4 +98,20 @@ fn nothing_is_left_of_a_container_that_went_before_it_was_attached() {
     host.settle();
     assert!(host.core.members.guarded.is_empty());
     assert_eq!(host.text(), before);
+}
+
+#[test]
+fn routes_that_say_no_group_are_known_also_when_groups_come_later() {
+    let mut host = Host::joined(&config(&format!("{BARE}{NEIGHBOR}{GROUPS}")));
+    host.leaf().announce("192.168.5.70/32", THEIRS);
+    host.leaf().announce_member("192.168.5.71/32", THEIRS, Some(100));
+    host.leaf().announce("172.16.0.1/32", THEIRS);
+    host.settle();
+    let silent = |host: &Host| host.core.members.silent().map(|a| a.to_string()).collect::<Vec<_>>();
+    assert!(silent(&host).is_empty(), "no policy, no question");
+    host.reload(&config(&format!("{BARE}{NEIGHBOR}{}", guarded()))).unwrap();
+    assert_eq!(silent(&host), ["192.168.5.70"]);
+    assert_eq!((host.group_of("192.168.5.70"), host.group_of("192.168.5.71")), (None, Some(100)));
+    host.reload(&config(&format!("{BARE}{NEIGHBOR}{GROUPS}"))).unwrap();
+    assert!(silent(&host).is_empty());
 }

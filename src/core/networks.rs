@@ -66,6 +66,9 @@ impl Core {
         let mut add = |objects: Vec<Object>| wanted.extend(objects.into_iter().map(|o| (o.key(), o)));
         add(objects::host(&self.config));
         add(objects::netfilter(&self.config, publishing));
+        if self.members.is_needed() {
+            add(vec![objects::nft_table()]);
+        }
         let mut by_link = HashMap::new();
         for n in &self.config.networks {
             let judged = self.members.is_judged(&n.id);

@@ -303,6 +303,10 @@ impl Core {
     /// Forgets a container that stands no more, or is on its way out.
     fn forget(&mut self, name: &ScopedName) -> Option<Endpoint> {
         let endpoint = self.endpoints.all.remove(name)?;
+        if let (false, Ok(assigned)) = (self.endpoints.detaching.contains_key(name), &endpoint.assigned) {
+            // It may have been entered although it was never attached.
+            self.leave_groups(name, *assigned);
+        }
         self.endpoints.unassigned.remove(name);
         self.endpoints.publishing.remove(name);
         self.endpoints.by_outer.remove(&endpoint.outer);

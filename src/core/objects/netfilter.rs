@@ -137,9 +137,14 @@ pub(crate) fn netfilter(config: &HostConfig, publishing: bool) -> Vec<Object> {
         publishing_chains(&mut objects);
     }
     if !objects.is_empty() {
-        objects.insert(0, Object::Table(table()));
+        objects.insert(0, nft_table());
     }
     objects
+}
+
+/// Our table.
+pub(crate) fn nft_table() -> Object {
+    Object::Table(table())
 }
 
 /// Nothing passes between tenants through the host, and no container speaks from an address that is not its own.

@@ -101,6 +101,7 @@ impl Core {
         let mut table = members.compiled.table.clone();
         std::mem::swap(&mut table.members, &mut Arc::make_mut(&mut members.table).members);
         let changed = old.table != members.compiled.table;
+        let regrouped = (&old.grouped, &old.scopes) != (&members.compiled.grouped, &members.compiled.scopes);
         members.table = Arc::new(table);
         // Their scopes may be others now.
         let before: Vec<(Scope, IpAddr)> = members.table.members.keys().copied().collect();
@@ -118,6 +119,13 @@ impl Core {
                 self.members.local.insert(key, local);
             }
         }
+        // Those that stood before anybody asked what they are: the first policy of their network has come.
+        let standing = self.endpoints.all.values();
+        let standing: Vec<(Endpoint, Assigned)> =
+            standing.filter_map(|e| Some((e.spec.clone(), e.attachment()?.wiring.addresses))).collect();
+        for (spec, addresses) in standing {
+            self.enter_local(&spec, addresses);
+        }
         let remote: Vec<IpAddr> = self.members.remote.keys().copied().collect();
         let all = self.members.local.keys().copied().chain(remote.into_iter().map(|a| (Scope::ROUTED, a)));
         let all: HashSet<(Scope, IpAddr)> = all.chain(before).collect();
@@ -126,6 +134,11 @@ impl Core {
         }
         if changed {
             self.members.review = Some(now);
+        }
+        if regrouped {
+            // Which routes should name a group is another question now: they are gone through once more.
+            self.members.silent.clear();
+            self.speaker.reinstall_routes();
         }
     }
 
@@ -222,10 +235,12 @@ impl Core {
         self.members.review.get_or_insert(after);
     }
 
-    /// Whether host routes into the address's network are expected to name a group.
+    /// Whether host routes into the address's network are expected to name a group. What is routed to an address of a
+    /// network that the host does not route to is about somebody else's.
     fn is_grouped(&self, address: IpAddr) -> bool {
-        let grouped = &self.members.compiled.grouped;
-        self.config.networks.iter().filter(|n| grouped.contains(&n.id)).any(|n| match address {
+        let compiled = &self.members.compiled;
+        let expects = |id: &ScopedName| compiled.grouped.contains(id) && !compiled.scopes.contains_key(id);
+        self.config.networks.iter().filter(|n| expects(&n.id)).any(|n| match address {
             IpAddr::V4(a) => n.v4.as_ref().is_some_and(|s| s.net.contains(&a)),
             IpAddr::V6(a) => n.v6.as_ref().is_some_and(|s| s.net.contains(&a)),
         })
@@ -288,9 +303,24 @@ impl Members {
         self.compiled.scopes.values().copied()
     }
 
+    /// Host routes into networks with groups that do not say anything.
+    pub(in crate::core) fn silent(&self) -> impl Iterator<Item = IpAddr> {
+        self.silent.iter().copied()
+    }
+
+    /// Whether anything has to be judged or marked at all.
+    pub(in crate::core) fn is_needed(&self) -> bool {
+        self.compiled.needed
+    }
+
     /// Whether policies hold for containers of the network.
     pub(in crate::core) fn is_judged(&self, network: &ScopedName) -> bool {
         self.compiled.grouped.contains(network)
+    }
+
+    /// Who may talk to whom, as the kernel has it or is about to.
+    pub(in crate::core) fn table(&self) -> &AclTable {
+        &self.table
     }
 
     /// Where a local address may be entered.

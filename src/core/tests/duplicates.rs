@@ -10,24 +10,14 @@ const A: &str = "192.168.1.1/32";
 
 /// A host with a session to a leaf.
 fn joined() -> Host {
-    let mut host = Host::start(&config(&format!("{BARE}{NEIGHBOR}")));
-    for _ in 0..60 {
-        if host.core.all_up() {
-            host.appear("a");
-            host.appear("b");
-            host.settle();
-            return host;
-        }
-        host.pass(1);
-    }
-    panic!("no session");
+    let mut host = Host::joined(&config(&format!("{BARE}{NEIGHBOR}")));
+    host.appear("a");
+    host.appear("b");
+    host.settle();
+    host
 }
 
 impl Host {
-    fn leaf(&mut self) -> &mut Leaf {
-        self.leaf.as_mut().unwrap()
-    }
-
     /// The leaf tells of a prefix that a host has announced to it.
     fn hear(&mut self, prefix: &str, host: Option<[u8; 4]>) {
         self.leaf().announce(prefix, host);

@@ -10,7 +10,7 @@ use petiole_bgp::{
     wire::{FamilySet, LargeCommunity, Origin},
 };
 
-use super::super::elsewhere::HOST;
+use super::super::elsewhere::{GROUP, HOST};
 
 /// The neighbour that a configuration has for it.
 pub(super) const NEIGHBOR: &str = r#"
@@ -58,14 +58,20 @@ impl Leaf {
 
     /// Announces a prefix with the community that names the host which has it, if one is given.
     pub(super) fn announce(&mut self, prefix: &str, host: Option<[u8; 4]>) {
-        let community =
-            |id: [u8; 4]| LargeCommunity { global: 65002, local1: HOST, local2: u32::from_be_bytes(id) };
+        self.announce_member(prefix, host, None);
+    }
+
+    /// The same, with the community that names the group of the container.
+    pub(super) fn announce_member(&mut self, prefix: &str, host: Option<[u8; 4]>, group: Option<u32>) {
+        let community = |local1, local2| LargeCommunity { global: 65002, local1, local2 };
+        let host = host.map(|id| community(HOST, u32::from_be_bytes(id)));
+        let group = group.map(|number| community(GROUP, number));
         let origination = Origination {
             origin: Origin::Igp,
             med: None,
             local_pref: None,
             communities: Vec::new(),
-            large_communities: host.map(community).into_iter().collect(),
+            large_communities: host.into_iter().chain(group).collect(),
         };
         self.speaker.originate(prefix.parse().unwrap(), &origination);
     }

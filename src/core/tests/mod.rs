@@ -12,6 +12,7 @@ mod limits;
 mod namespaces;
 mod netfilter;
 mod networks;
+mod policies;
 mod requests;
 mod restarts;
 
@@ -179,6 +180,22 @@ impl Host {
         let mut host = Self::on(machine(), BTreeMap::new(), Stored::default(), config, boot, (now, now));
         host.settle();
         host
+    }
+
+    /// A host with a session to a leaf.
+    fn joined(config: &HostConfig) -> Self {
+        let mut host = Self::start(config);
+        for _ in 0..60 {
+            if host.core.all_up() {
+                return host;
+            }
+            host.pass(1);
+        }
+        panic!("no session");
+    }
+
+    fn leaf(&mut self) -> &mut Leaf {
+        self.leaf.as_mut().unwrap()
     }
 
     /// The daemon was killed, and another one is started on what it left.

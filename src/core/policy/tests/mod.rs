@@ -1,5 +1,6 @@
 //! What a configuration says, three times: by the rules' own words, by the tables, by the kernel.
 
+mod bench;
 mod kernel;
 mod random;
 

@@ -291,8 +291,8 @@ fn one_more_vtep_on_a_hundred_networks_is_a_hundred_operations() -> Result<(), L
     lab.down()
 }
 
-/// Somebody else's VXLAN on the port of ours; the flag makes that the kernel cannot share the socket.
-const FOREIGN_VXLAN: &str = "ip link add foreign type vxlan id 9 dstport 4789 gbp";
+/// Somebody else's VXLAN on the port of ours, as Docker makes it: without marks, so that the kernel cannot share the socket.
+const FOREIGN_VXLAN: &str = "ip link add foreign type vxlan id 9 dstport 4789";
 
 #[test]
 fn s9_after_a_flush_the_vxlan_port_is_free() -> Result<(), LabError> {

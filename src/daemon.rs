@@ -24,10 +24,10 @@ use tokio::{
 
 use crate::{
     control::{
-        Reply, Request,
+        Reply, Request, Show,
         server::{self, Asked, ListenError, Part},
     },
-    core::{Core, Effect, Ticket},
+    core::{Core, Effect, Ticket, show::Cursor},
     io::{
         Event,
         journal::{Journal, OpenError},
@@ -353,10 +353,10 @@ impl Daemon {
             Effect::Unwatch(path) => self.namespaces.remove(&path),
             Effect::Look(path) => self.namespaces.look(&path),
             Effect::Persist { seq, writes } => self.journal.commit(seq, writes),
-            Effect::Answer { ticket, reply } => {
+            Effect::Answer { ticket, reply, next } => {
                 if let Some(answer) = self.waiting.remove(&ticket) {
                     // A client that went away is its own affair.
-                    let _ = answer.send(Part { reply, next: None });
+                    let _ = answer.send(Part { reply, next });
                 }
             }
             Effect::Keys(keys) => {
@@ -468,6 +468,12 @@ impl Daemon {
                     Err(error) => Reply::Error(error),
                 };
                 Part { reply, next: None }
+            }
+            // The kernel is asked first; the other parts follow from what it said.
+            Request::Show(Show::Policies) if matches!(cursor, Cursor::Start) => {
+                let ticket = self.ticket(answer);
+                self.core.show_policies(ticket, now);
+                return;
             }
             Request::Show(show) => match self.core.show(&show, cursor, now) {
                 Ok((rows, next)) => Part { reply: Reply::Rows(rows), next },

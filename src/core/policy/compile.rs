@@ -253,7 +253,7 @@ impl Compiled {
                     .collect();
                 let of_group = group.number.get();
                 let cases = &mut self.table.cases[side.index()];
-                lay(cases, (of_group, 0), &layers, default, |other| other.is_none());
+                lay(cases, (of_group, 0), &layers, default, Option::is_none);
                 for (others, identities) in index.classes(&layers) {
                     let class = classes.of(&others);
                     for identity in identities {

@@ -10,12 +10,18 @@
 //! | `rules` | the rules of a group, seen from one class of others → cases |
 //! | `compile` | a configuration → an [`AclTable`] and names for its numbers |
 //! | `members` | local containers and what the fabric says of others |
+//! | `hits` | how often rules have decided, and who waits to know that |
+//! | `words` | rules and services for people |
+//! | `show` | groups, rules and profiles as rows |
 
 mod areas;
 mod compile;
+mod hits;
 mod members;
 mod numbers;
 mod rules;
+mod show;
+mod words;
 
 pub(crate) use compile::Compiled;
 pub(super) use members::Members;

@@ -25,6 +25,7 @@ use tokio::{
 use crate::{
     control::{
         Reply, Request, Show,
+        rows::Rows,
         server::{self, Asked, ListenError, Part},
     },
     core::{Core, Effect, Ticket, show::Cursor},
@@ -475,6 +476,12 @@ impl Daemon {
                 self.core.show_policies(ticket, now);
                 return;
             }
+            Request::Explain(question) => match self.core.explain(&question) {
+                Ok(explanation) => {
+                    Part { reply: Reply::Rows(Rows::Explained(Box::new(explanation))), next: None }
+                }
+                Err(error) => Part { reply: Reply::Error(error), next: None },
+            },
             Request::Show(show) => match self.core.show(&show, cursor, now) {
                 Ok((rows, next)) => Part { reply: Reply::Rows(rows), next },
                 Err(error) => Part { reply: Reply::Error(error), next: None },

@@ -3,6 +3,7 @@
 //! Must not know the core: all but `run` and `check` only talk to the control socket.
 
 mod endpoint;
+mod explain;
 mod policy;
 mod show;
 mod table;
@@ -74,6 +75,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what becomes of traffic and why: container, address, route, group, session, and which rule decides.
+    Explain(explain::Explain),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -131,6 +134,7 @@ impl Cli {
                 };
                 show::show(&self.socket, wanted, json)
             }
+            Command::Explain(explain) => explain.run(&self.socket),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

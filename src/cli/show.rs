@@ -99,6 +99,8 @@ impl Printer for Json {
             Rows::Groups(r) => self.rows(out, &r),
             Rows::Policies(r) => self.rows(out, &r),
             Rows::Profiles(r) => self.rows(out, &r),
+            // The answer to another question.
+            Rows::Explained(_) => Ok(()),
             Rows::Config(value) => {
                 self.begin(out)?;
                 self.started = true;
@@ -210,6 +212,7 @@ impl Printer for Tables {
             }
             Rows::Policies(r) => r.iter().map(policy::rule).collect(),
             Rows::Profiles(r) => r.iter().map(policy::profile).collect(),
+            Rows::Explained(_) => Vec::new(),
             Rows::Config(value) => {
                 serde_json::to_writer_pretty(&mut *out, value)?;
                 return writeln!(out);

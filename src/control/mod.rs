@@ -5,6 +5,7 @@
 //! renamed, and [`VERSION`] grows when one must go.
 
 pub(crate) mod client;
+pub(crate) mod explain;
 pub(crate) mod rows;
 pub(crate) mod server;
 
@@ -16,22 +17,6 @@ use rows::Rows;
 /// Version of the rows' shapes, printed with every `--json` output.
 pub(crate) const VERSION: u32 = 1;
 
-/// Types of ICMP by the names that rules have for them, with their numbers in ICMP and ICMPv6.
-pub(crate) const ICMP_TYPES: [(&str, Option<u8>, Option<u8>); 9] = [
-    ("echo-request", Some(8), Some(128)),
-    ("echo-reply", Some(0), Some(129)),
-    ("destination-unreachable", Some(3), Some(1)),
-    ("time-exceeded", Some(11), Some(3)),
-    ("parameter-problem", Some(12), Some(4)),
-    ("redirect", Some(5), None),
-    ("packet-too-big", None, Some(2)),
-    ("timestamp-request", Some(13), None),
-    ("timestamp-reply", Some(14), None),
-];
-
-/// Protocols with ports by name.
-pub(crate) const PROTOCOLS: [(&str, u8); 3] = [("tcp", 6), ("udp", 17), ("sctp", 132)];
-
 /// What can be asked of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -40,6 +25,8 @@ pub(crate) enum Request {
     Reload,
     /// Show something.
     Show(Show),
+    /// Say what becomes of traffic, and why.
+    Explain(explain::Question),
     /// Add an endpoint; answered by its row when it stands.
     EndpointAdd(EndpointRequest),
     /// Remove an endpoint that was added so; answered when nothing of it is left.

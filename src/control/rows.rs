@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::explain::Explanation;
+
 /// Rows of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,6 +33,8 @@ pub(crate) enum Rows {
     Profiles(Vec<Profile>),
     /// `show vteps`
     Vteps(Vec<Vtep>),
+    /// `explain`
+    Explained(Box<Explanation>),
     /// `show config`
     Config(serde_json::Value),
 }

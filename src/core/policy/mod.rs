@@ -13,12 +13,18 @@
 //! | `hits` | how often rules have decided, and who waits to know that |
 //! | `words` | rules and services for people |
 //! | `show` | groups, rules and profiles as rows |
+//! | `explain` | what becomes of traffic between two addresses, and why |
+//! | `party` | who is behind an address |
+//! | `decide` | what the table says about the two |
 
 mod areas;
 mod compile;
+mod decide;
+mod explain;
 mod hits;
 mod members;
 mod numbers;
+mod party;
 mod rules;
 mod show;
 mod words;

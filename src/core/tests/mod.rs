@@ -6,6 +6,7 @@
 mod chaos;
 mod containers;
 mod duplicates;
+mod explained;
 mod leaf;
 mod namespaces;
 mod netfilter;

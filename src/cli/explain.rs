@@ -185,7 +185,7 @@ fn party(word: &str, party: &Party, out: &mut Lines) {
         }
     }
     for s in &party.sessions {
-        out.line("  session", &format!("announced over {}", session(s)));
+        out.line("  session", &format!("announced over {}, if its export policy lets it", session(s)));
     }
 }
 
@@ -221,7 +221,11 @@ fn verdict(from: &Party, to: &Party, verdict: &Verdict, out: &mut Lines) {
 fn decision(from: &Party, to: &Party, decision: &Decision, out: &mut Lines) {
     let (inward, outward) = (decision.inward.as_ref(), decision.outward.as_ref());
     out.line("  in", &said(inward, to));
-    out.line("  out", &said(outward, from));
+    // Of somebody whose group the packets tell, the condition says it.
+    match (outward, &decision.when) {
+        (None, Some(_)) => out.line("  out", "no rule is about it"),
+        _ => out.line("  out", &said(outward, from)),
+    }
     let by = decision.by.as_ref().map(|by| format!("{by}: ")).unwrap_or_default();
     out.line("  decides", &format!("{by}{}", decision.why));
 }
@@ -232,7 +236,7 @@ fn said(said: Option<&Said>, party: &Party) -> String {
         (Some(s), _) => {
             let rule = match &s.policy {
                 Some(policy) => format!("policy {policy} rule {}", s.rule),
-                None => "its default".into(),
+                None => "the default".into(),
             };
             let priority = s.priority.map(|p| format!(", priority {p}")).unwrap_or_default();
             let log = if s.log { ", logged" } else { "" };

@@ -24,10 +24,11 @@ use tokio::{
 
 use crate::{
     control::{
-        Reply, Request,
+        Reply, Request, Show,
+        rows::Rows,
         server::{self, Asked, ListenError, Part},
     },
-    core::{Core, Effect, Ticket},
+    core::{Core, Effect, Ticket, show::Cursor},
     io::{
         Event,
         journal::{Journal, OpenError},
@@ -353,10 +354,10 @@ impl Daemon {
             Effect::Unwatch(path) => self.namespaces.remove(&path),
             Effect::Look(path) => self.namespaces.look(&path),
             Effect::Persist { seq, writes } => self.journal.commit(seq, writes),
-            Effect::Answer { ticket, reply } => {
+            Effect::Answer { ticket, reply, next } => {
                 if let Some(answer) = self.waiting.remove(&ticket) {
                     // A client that went away is its own affair.
-                    let _ = answer.send(Part { reply, next: None });
+                    let _ = answer.send(Part { reply, next });
                 }
             }
             Effect::Keys(keys) => {
@@ -469,6 +470,18 @@ impl Daemon {
                 };
                 Part { reply, next: None }
             }
+            // The kernel is asked first; the other parts follow from what it said.
+            Request::Show(Show::Policies) if matches!(cursor, Cursor::Start) => {
+                let ticket = self.ticket(answer);
+                self.core.show_policies(ticket, now);
+                return;
+            }
+            Request::Explain(question) => match self.core.explain(&question) {
+                Ok(explanation) => {
+                    Part { reply: Reply::Rows(Rows::Explained(Box::new(explanation))), next: None }
+                }
+                Err(error) => Part { reply: Reply::Error(error), next: None },
+            },
             Request::Show(show) => match self.core.show(&show, cursor, now) {
                 Ok((rows, next)) => Part { reply: Reply::Rows(rows), next },
                 Err(error) => Part { reply: Reply::Error(error), next: None },

@@ -3,6 +3,8 @@
 //! Must not know the core: all but `run` and `check` only talk to the control socket.
 
 mod endpoint;
+mod explain;
+mod policy;
 mod show;
 mod table;
 
@@ -73,6 +75,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what becomes of traffic and why: container, address, route, group, session, and which rule decides.
+    Explain(explain::Explain),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -91,6 +95,12 @@ enum What {
     Endpoints,
     /// The networks.
     Networks,
+    /// The groups of containers, and how many members are known; with `--json`, every one.
+    Groups,
+    /// The rules of policies in the order in which they decide, and how often they have.
+    Policies,
+    /// Limits and marks of groups.
+    Profiles,
     /// The other hosts of VXLAN networks.
     Vteps,
     /// The running configuration, with all defaults.
@@ -116,11 +126,15 @@ impl Cli {
                     What::Fib => Show::Fib,
                     What::Endpoints => Show::Endpoints,
                     What::Networks => Show::Networks,
+                    What::Groups => Show::Groups { members: json },
+                    What::Policies => Show::Policies,
+                    What::Profiles => Show::Profiles,
                     What::Vteps => Show::Vteps,
                     What::Config => Show::Config,
                 };
                 show::show(&self.socket, wanted, json)
             }
+            Command::Explain(explain) => explain.run(&self.socket),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,10 @@ use crate::control::{
     rows::{Endpoint, FibObject, Neighbor, Network, Path as RoutePath, Route, Rows, Vtep},
 };
 
-use super::table::{Table, duration, or_dash};
+use super::{
+    policy,
+    table::{Table, duration, or_dash},
+};
 
 /// Asks the daemon and prints what it says.
 pub(super) fn show(socket: &Path, show: Show, json: bool) -> Result<(), String> {
@@ -54,6 +57,9 @@ impl Json {
             Show::Fib => "fib",
             Show::Endpoints => "endpoints",
             Show::Networks => "networks",
+            Show::Groups { .. } => "groups",
+            Show::Policies => "policies",
+            Show::Profiles => "profiles",
             Show::Vteps => "vteps",
             Show::Config => "config",
         };
@@ -90,6 +96,11 @@ impl Printer for Json {
             Rows::Endpoints(r) => self.rows(out, &r),
             Rows::Networks(r) => self.rows(out, &r),
             Rows::Vteps(r) => self.rows(out, &r),
+            Rows::Groups(r) => self.rows(out, &r),
+            Rows::Policies(r) => self.rows(out, &r),
+            Rows::Profiles(r) => self.rows(out, &r),
+            // The answer to another question.
+            Rows::Explained(_) => Ok(()),
             Rows::Config(value) => {
                 self.begin(out)?;
                 self.started = true;
@@ -111,6 +122,8 @@ struct Tables {
     table: Table<'static>,
     /// Rows that wait for others, so that their columns are equally wide.
     waiting: Vec<Vec<String>>,
+    /// What is to be said after the table, each once.
+    warnings: Vec<String>,
 }
 
 /// A table of fewer rows than this is aligned as a whole; a longer one is written in parts of as many.
@@ -142,6 +155,7 @@ impl Tables {
             Show::Endpoints => &[
                 "endpoint",
                 "network",
+                "group",
                 "address",
                 "mac",
                 "interface",
@@ -165,10 +179,13 @@ impl Tables {
                 "state",
                 "error",
             ],
+            Show::Groups { .. } => policy::GROUPS,
+            Show::Policies => policy::POLICIES,
+            Show::Profiles => policy::PROFILES,
             Show::Vteps => &["network", "vni", "device", "local", "remote", "port", "state"],
             Show::Config => &[],
         };
-        Self { table: Table::new(header), waiting: Vec::new() }
+        Self { table: Table::new(header), waiting: Vec::new(), warnings: Vec::new() }
     }
 }
 
@@ -184,17 +201,36 @@ impl Printer for Tables {
             Rows::Endpoints(r) => r.iter().map(endpoint).collect(),
             Rows::Networks(r) => r.iter().map(network).collect(),
             Rows::Vteps(r) => r.iter().map(vtep).collect(),
+            Rows::Groups(r) => {
+                // All groups of a network have the same.
+                for warning in r.iter().flat_map(|g| &g.warnings) {
+                    if !self.warnings.contains(warning) {
+                        self.warnings.push(warning.clone());
+                    }
+                }
+                r.iter().map(policy::group).collect()
+            }
+            Rows::Policies(r) => r.iter().map(policy::rule).collect(),
+            Rows::Profiles(r) => r.iter().map(policy::profile).collect(),
+            Rows::Explained(_) => Vec::new(),
             Rows::Config(value) => {
                 serde_json::to_writer_pretty(&mut *out, value)?;
                 return writeln!(out);
             }
         };
         self.waiting.extend(cells);
-        if self.waiting.len() < ALIGNED { Ok(()) } else { self.end(out) }
+        if self.waiting.len() < ALIGNED {
+            return Ok(());
+        }
+        self.table.write(out, &std::mem::take(&mut self.waiting))
     }
 
     fn end(&mut self, out: &mut Out<'_>) -> io::Result<()> {
-        self.table.write(out, &std::mem::take(&mut self.waiting))
+        self.table.write(out, &std::mem::take(&mut self.waiting))?;
+        for warning in &self.warnings {
+            writeln!(out, "\nwarning: {warning}")?;
+        }
+        Ok(())
     }
 }
 
@@ -263,6 +299,7 @@ fn endpoint(e: &Endpoint) -> Vec<String> {
     vec![
         e.name.clone(),
         e.network.clone(),
+        or_dash(e.group.clone()),
         addresses.join(" "),
         e.mac.clone(),
         format!("{} ({})", e.host_interface, e.interface),

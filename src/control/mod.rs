@@ -5,6 +5,7 @@
 //! renamed, and [`VERSION`] grows when one must go.
 
 pub(crate) mod client;
+pub(crate) mod explain;
 pub(crate) mod rows;
 pub(crate) mod server;
 
@@ -24,6 +25,8 @@ pub(crate) enum Request {
     Reload,
     /// Show something.
     Show(Show),
+    /// Say what becomes of traffic, and why.
+    Explain(explain::Question),
     /// Add an endpoint; answered by its row when it stands.
     EndpointAdd(EndpointRequest),
     /// Remove an endpoint that was added so; answered when nothing of it is left.
@@ -62,6 +65,15 @@ pub(crate) enum Show {
     Endpoints,
     /// The networks.
     Networks,
+    /// The groups.
+    Groups {
+        /// With every member, not only how many there are.
+        members: bool,
+    },
+    /// The rules of policies, with how often they have decided.
+    Policies,
+    /// The profiles.
+    Profiles,
     /// The other hosts of VXLAN networks.
     Vteps,
     /// The running configuration, with defaults.

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::explain::Explanation;
+
 /// Rows of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -23,8 +25,16 @@ pub(crate) enum Rows {
     Endpoints(Vec<Endpoint>),
     /// `show networks`
     Networks(Vec<Network>),
+    /// `show groups`
+    Groups(Vec<Group>),
+    /// `show policies`
+    Policies(Vec<PolicyRule>),
+    /// `show profiles`
+    Profiles(Vec<Profile>),
     /// `show vteps`
     Vteps(Vec<Vtep>),
+    /// `explain`
+    Explained(Box<Explanation>),
     /// `show config`
     Config(serde_json::Value),
 }
@@ -219,4 +229,91 @@ pub(crate) struct Vtep {
     pub(crate) port: u16,
     /// `installed` or `pending`.
     pub(crate) state: String,
+}
+
+/// A group of containers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// `NAME`, or `TENANT/NAME` outside the tenant `default`.
+    pub(crate) name: String,
+    /// What other hosts know it by.
+    pub(crate) number: u32,
+    pub(crate) network: String,
+    /// `allow` or `deny`: what becomes of traffic that no rule is about.
+    pub(crate) default: String,
+    pub(crate) policies: Vec<String>,
+    pub(crate) profile: Option<String>,
+    /// How other hosts learn who is a member: `routes` (a community on host routes), `packets` (in each packet of a
+    /// VXLAN network), `pools` (the group's own addresses, by the file), `unknown` (not at all).
+    pub(crate) identity: String,
+    /// Addresses of members on this host.
+    pub(crate) local: u64,
+    /// Addresses of members that the fabric's routes tell of.
+    pub(crate) remote: u64,
+    /// Every member that is known. Empty where only the counts were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) members: Vec<Member>,
+    /// What is wrong with knowing the members.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Member {
+    /// An address; of a pool, `FIRST-LAST`.
+    pub(crate) address: String,
+    /// `endpoint` (of this host), `route` (its community says so), `earlier-run` (a route that an earlier run has seen
+    /// and that has not come again yet), `pool` (whoever has an address of it).
+    pub(crate) from: String,
+    /// The endpoint of this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<String>,
+}
+
+/// A rule of a policy, or what a group denies by default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PolicyRule {
+    /// Absent: a group's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<String>,
+    /// The rule's id, or `default`.
+    pub(crate) rule: String,
+    /// `in`, `out`, or `both`.
+    pub(crate) direction: String,
+    /// The other side.
+    pub(crate) peer: String,
+    pub(crate) service: String,
+    /// `allow` or `deny`.
+    pub(crate) action: String,
+    /// Absent: less than that of any rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) priority: Option<u8>,
+    pub(crate) log: bool,
+    /// The groups that it holds for.
+    pub(crate) groups: Vec<String>,
+    /// Packets that it has decided about, the first ones of their connections. Absent: no group has the policy, or the
+    /// kernel has not said.
+    pub(crate) packets: Option<u64>,
+    /// Their octets.
+    pub(crate) octets: Option<u64>,
+}
+
+/// Limits and marks of a group's members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Profile {
+    /// `NAME`, or `TENANT/NAME` outside the tenant `default`.
+    pub(crate) name: String,
+    /// Of what leaves a container: bits per second.
+    pub(crate) bandwidth: Option<u64>,
+    /// Octets at once after a pause.
+    pub(crate) burst: Option<u32>,
+    /// The same of what comes to a container.
+    pub(crate) bandwidth_in: Option<u64>,
+    pub(crate) burst_in: Option<u32>,
+    /// Code point of what leaves a container.
+    pub(crate) dscp: Option<u8>,
+    pub(crate) groups: Vec<String>,
+    /// Endpoints of this host in these groups.
+    pub(crate) endpoints: u64,
 }

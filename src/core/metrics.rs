@@ -37,8 +37,13 @@ impl Text {
 }
 
 impl Core {
-    /// All metrics.
-    pub(crate) fn metrics(&self, now: Instant) -> String {
+    /// All metrics. The kernel is asked for counts of rules, which are there for the next one.
+    pub(crate) fn metrics(&mut self, now: Instant) -> String {
+        self.count_hits();
+        self.metrics_text(now)
+    }
+
+    fn metrics_text(&self, now: Instant) -> String {
         let mut t = Text::default();
         t.metric("build_info", "gauge", "The running version.");
         t.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -53,6 +58,7 @@ impl Core {
         t.sample("endpoints", &[("state", "attaching")], count(|s| matches!(s, State::Attaching(_))));
         t.sample("endpoints", &[("state", "attached")], count(|s| matches!(s, State::Attached(_))));
         self.network_metrics(&mut t, now);
+        self.policy_metrics(&mut t);
         t.0
     }
 
@@ -89,6 +95,56 @@ impl Core {
             "counter",
             "Such addresses found since the start.",
             self.duplicates.total,
+        );
+    }
+
+    fn policy_metrics(&self, t: &mut Text) {
+        let hits: Vec<_> = self.rule_hits().collect();
+        let names = [("packets", "Packets"), ("octets", "Octets")];
+        for (at, (kind, word)) in names.into_iter().enumerate() {
+            let name = format!("policy_{kind}_total");
+            t.metric(
+                &name,
+                "counter",
+                &format!("{word} that a rule has decided about, as of the scrape before."),
+            );
+            for (labels, count) in &hits {
+                let labels = [
+                    ("policy", &*labels.policy),
+                    ("rule", &*labels.rule),
+                    ("group", &*labels.group),
+                    ("action", labels.action),
+                ];
+                t.sample(&name, &labels, [count.packets, count.octets][at]);
+            }
+        }
+        t.metric("group_members", "gauge", "Addresses that are known to be of a group's members.");
+        for (group, local, remote) in self.member_counts() {
+            let (name, tenant) = (group.name.to_string(), group.tenant.to_string());
+            for (source, count) in [("endpoint", local), ("route", remote)] {
+                let labels = [("group", &*name), ("tenant", &*tenant), ("source", source)];
+                t.sample("group_members", &labels, count);
+            }
+        }
+        t.single(
+            "group_silent_routes",
+            "gauge",
+            "Host routes into networks with groups that name none.",
+            self.members.silent.len(),
+        );
+        t.single(
+            "policy_connections_ended_total",
+            "counter",
+            "Connections ended because a policy forbids them now.",
+            self.members.ended,
+        );
+        let (rules, elements) = self.policy_size();
+        t.single("policy_rules", "gauge", "Rules and defaults that hold for some group.", rules);
+        t.single(
+            "policy_elements",
+            "gauge",
+            "Elements that policies want in the kernel, members apart.",
+            elements,
         );
     }
 

@@ -89,8 +89,8 @@ pub(crate) enum Effect {
     Look(PathBuf),
     /// For the journal.
     Persist { seq: u64, writes: Vec<Write> },
-    /// For somebody who waits.
-    Answer { ticket: Ticket, reply: Reply },
+    /// For somebody who waits; `next`: where the next part of the answer starts.
+    Answer { ticket: Ticket, reply: Reply, next: Option<show::Cursor> },
     /// The peers' TCP-MD5 keys, for the listening sockets.
     Keys(BTreeMap<IpAddr, Secret>),
     /// The kernel is known, the sessions are started.
@@ -230,6 +230,7 @@ impl Core {
             self.endpoints.next_timeout(),
             self.duplicates.next,
             self.members.review,
+            self.members.hits.next_timeout(),
             self.clearing,
         ]
         .into_iter()
@@ -247,6 +248,7 @@ impl Core {
         }
         self.finish_detaching(now);
         self.expire_requests(now);
+        self.expire_counting(now);
         if self.watch_duplicates(now) {
             // An address may have left its quarantine, or the fabric.
             self.retry_unassigned(now);
@@ -449,7 +451,7 @@ impl Core {
             }
             KernelEvent::NamespaceLost(ns, why) => self.namespace_lost(*ns, why),
             KernelEvent::ConnectionsEnded(count) => self.connections_ended(*count),
-            KernelEvent::Counted(set, counts) => self.counted(set, counts),
+            KernelEvent::Counted(set, counts) => self.counted(set, counts, now),
             _ => {}
         }
         self.moved = true;

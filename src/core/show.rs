@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Rows of one part of an answer. A part is made in one go on the core's loop.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 
 /// Where the next part of an answer starts.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +38,8 @@ pub(crate) enum Cursor {
     Fib(usize),
     /// Behind this endpoint.
     Endpoint(ScopedName),
+    /// At this group or policy of the configuration.
+    Nth(usize),
 }
 
 impl Core {
@@ -72,6 +74,9 @@ impl Core {
             Show::Fib => self.fib_rows(&cursor),
             Show::Endpoints => self.endpoint_rows(cursor),
             Show::Networks => (Rows::Networks(self.network_rows(now)), None),
+            Show::Groups { members } => self.group_rows(&cursor, *members),
+            Show::Policies => self.policy_rows(&cursor),
+            Show::Profiles => (Rows::Profiles(self.profile_rows()), None),
             Show::Vteps => (Rows::Vteps(self.vtep_rows()), None),
             Show::Config => {
                 let value = serde_json::to_value(&self.config).map_err(|e| e.to_string())?;
@@ -209,13 +214,17 @@ impl Core {
             Some(format!("{}: {text}", self::key(key)))
         });
         let blocked = self.blocked(&e.spec.id).filter(|_| matches!(e.state, State::Waiting));
+        let entering = self.entering(e);
         let state = match (&e.state, &e.assigned, &problem) {
             (State::Attached(_), ..) => "attached",
             _ if blocked.is_some() => "failed",
             (_, Err(_), _) | (State::Attaching(_), _, Some(_)) => "failed",
+            (State::Waiting, ..) if entering.as_ref().is_some_and(Result::is_err) => "failed",
             (State::Attaching(_), ..) => "attaching",
+            (State::Waiting, ..) if entering.is_some() => "attaching",
             (State::Waiting, ..) => "waiting",
         };
+        let entering = entering.map(|outcome| outcome.map_or_else(|e| e, ToOwned::to_owned));
         let duplicate = assigned.iter().find(|a| self.duplicates.has(&e.spec.id, *a));
         let duplicate = duplicate.map(|a| format!("another host announces {a} too"));
         rows::Endpoint {
@@ -235,8 +244,22 @@ impl Core {
             publish: e.spec.publish.iter().map(ToString::to_string).collect(),
             state: state.into(),
             advertised: self.is_advertised(e),
-            error: e.assigned.clone().err().or(problem).or(blocked.cloned()).or(duplicate),
+            error: e.assigned.clone().err().or(problem).or(blocked.cloned()).or(entering).or(duplicate),
         }
+    }
+
+    /// Whether a container waits for the kernel to know its group, or what holds that up.
+    fn entering(&self, e: &Endpoint) -> Option<Result<&'static str, String>> {
+        let waits = matches!(e.state, State::Waiting) && self.endpoints.is_present(e);
+        if !waits || !self.members.guarded.contains_key(&e.spec.id) {
+            return None;
+        }
+        // Whatever of our table is refused: the elements wait for all that they stand in.
+        let refused = self.fib.failing().find(|(key, ..)| key.is_nft());
+        Some(match refused {
+            Some((key, error, ..)) => Err(format!("{}: {error}", self::key(&key))),
+            None => Ok("waits for the kernel to know its group"),
+        })
     }
 
     fn network_rows(&self, now: Instant) -> Vec<rows::Network> {

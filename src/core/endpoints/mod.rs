@@ -248,6 +248,16 @@ impl Endpoints {
         self.publishing.iter().filter_map(|name| self.all.get(name))
     }
 
+    /// The container that the host routes an address to.
+    pub(super) fn at(&self, address: IpAddr) -> Option<&ScopedName> {
+        self.by_address.get(&address)
+    }
+
+    /// Whether the container's namespace is there.
+    pub(super) fn is_present(&self, endpoint: &Endpoint) -> bool {
+        self.namespaces.get(&endpoint.spec.netns).is_some_and(Option::is_some)
+    }
+
     /// Whether some container has published ports.
     pub(super) fn is_publishing(&self) -> bool {
         !self.publishing.is_empty()

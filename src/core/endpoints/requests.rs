@@ -321,7 +321,7 @@ impl Core {
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, reply: Reply) {
-        self.effects.push_back(Effect::Answer { ticket, reply });
+        self.effects.push_back(Effect::Answer { ticket, reply, next: None });
     }
 
     /// The kernel refused an object of an endpoint that somebody waits for.

@@ -18,7 +18,7 @@ use petiole_fib::model::{IfName, Key, Link, LinkKind, Mac, Ns, Object, Route, Ro
 pub(crate) use container::{Gateways, Medium, Wiring, address_of_mac, container, mac};
 pub(crate) use limits::{Limits, is_limit};
 pub(crate) use names::{bridge, endpoint_of_alias, ifb, outer};
-pub(crate) use netfilter::{netfilter, nft_table};
+pub(crate) use netfilter::{netfilter, nft_item, nft_table};
 pub(crate) use network::{device, flood, links as network_links, network, overhead};
 
 /// The kernel's main table.

@@ -147,6 +147,11 @@ pub(crate) fn nft_table() -> Object {
     Object::Table(table())
 }
 
+/// What is in our table under that name.
+pub(crate) fn nft_item(name: &str) -> TableItem {
+    item(name)
+}
+
 /// Nothing passes between tenants through the host, and no container speaks from an address that is not its own.
 ///
 /// By source address: the reverse-path check holds it to the link that it came by, and subnets of networks that the

@@ -17,10 +17,10 @@ use petiole_config::{
 };
 use petiole_fib::{
     acl::{self, AclTable, Known, Scope},
-    model::{Command, Count, ElementKey, Key, Object, TableItem},
+    model::{Command, Key, Object},
 };
 
-use super::Compiled;
+use super::{Compiled, hits::Hits};
 use crate::core::{Core, Effect, elsewhere, ipam::Assigned};
 
 /// What the fabric says may change often; connections are looked through at most so often for that.
@@ -31,7 +31,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(in crate::core) struct Members {
     pub(super) compiled: Compiled,
     /// The compiled table, with members.
-    pub(super) table: Arc<AclTable>,
+    pub(in crate::core) table: Arc<AclTable>,
     /// What is wanted in the kernel for the configuration.
     wanted: HashSet<Key>,
     /// Containers of this host that are members of something, or known to be of nothing.
@@ -39,9 +39,9 @@ pub(in crate::core) struct Members {
     /// What host routes say: the number of a group, or [`elsewhere::NO_GROUP`].
     pub(super) remote: HashMap<IpAddr, u32>,
     /// Of these, what an earlier run has left in the kernel and no route has confirmed yet.
-    provisional: HashSet<IpAddr>,
+    pub(super) provisional: HashSet<IpAddr>,
     /// Host routes into networks with groups that do not say anything.
-    pub(super) silent: HashSet<IpAddr>,
+    pub(in crate::core) silent: HashSet<IpAddr>,
     /// Containers that wait for their groups to be known to the kernel.
     pub(in crate::core) guarded: BTreeMap<ScopedName, Vec<Key>>,
     /// Connections that came to be under other rules may have to end.
@@ -50,8 +50,8 @@ pub(in crate::core) struct Members {
     pub(in crate::core) ended: u64,
     reviewed: Option<Instant>,
     reviewing: bool,
-    /// How often rules have decided, when that was asked last.
-    pub(in crate::core) counts: HashMap<u32, Count>,
+    /// How often rules have decided.
+    pub(in crate::core) hits: Hits,
 }
 
 /// A container's place in the tables.
@@ -278,14 +278,6 @@ impl Core {
         }
     }
 
-    /// The kernel has counted how often rules have decided.
-    pub(in crate::core) fn counted(&mut self, set: &TableItem, counts: &[(ElementKey, Count)]) {
-        if *set.name == *acl::VERDICTS {
-            let of_rule = |(key, count): &(ElementKey, Count)| Some((acl::rule_of(key)?, *count));
-            self.members.counts = counts.iter().filter_map(of_rule).collect();
-        }
-    }
-
     /// That has been done.
     pub(in crate::core) fn connections_ended(&mut self, count: usize) {
         self.members.reviewing = false;
@@ -303,9 +295,10 @@ impl Members {
         self.compiled.scopes.values().copied()
     }
 
-    /// Host routes into networks with groups that do not say anything.
-    pub(in crate::core) fn silent(&self) -> impl Iterator<Item = IpAddr> {
-        self.silent.iter().copied()
+    /// Rules by number, with their names in words.
+    #[cfg(test)]
+    pub(in crate::core) fn rules(&self) -> impl Iterator<Item = (u32, String)> {
+        self.compiled.rules.iter().map(|(number, name)| (*number, name.to_string()))
     }
 
     /// Whether anything has to be judged or marked at all.
@@ -316,11 +309,6 @@ impl Members {
     /// Whether policies hold for containers of the network.
     pub(in crate::core) fn is_judged(&self, network: &ScopedName) -> bool {
         self.compiled.grouped.contains(network)
-    }
-
-    /// Who may talk to whom, as the kernel has it or is about to.
-    pub(in crate::core) fn table(&self) -> &AclTable {
-        &self.table
     }
 
     /// Where a local address may be entered.

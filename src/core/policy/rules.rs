@@ -4,7 +4,7 @@ use petiole_config::model::{AclAction, AclRule, IcmpType, Service as Wanted};
 use petiole_fib::acl::{Outcome, Service};
 
 /// ICMP in IPv4 and IPv6.
-const ICMP: [u8; 2] = [1, 58];
+pub(super) const ICMP: [u8; 2] = [1, 58];
 
 /// How urgent a rule is. Of two with the same priority one that denies decides.
 pub(super) fn urgency(rule: &AclRule) -> u32 {

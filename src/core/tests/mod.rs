@@ -6,6 +6,7 @@
 mod chaos;
 mod containers;
 mod duplicates;
+mod explained;
 mod guarded;
 mod leaf;
 mod limits;
@@ -17,7 +18,7 @@ mod requests;
 mod restarts;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::IpAddr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -26,7 +27,7 @@ use std::{
 use petiole_config::{EndpointRequest, HostConfig, SecretFile, model::ScopedName};
 use petiole_fib::{
     fake::FakeKernel,
-    model::{Command, IfName, Ns},
+    model::{Command, Count, ElementKey, Event, IfName, Ns, Resolution, TableItem},
     owner::Owner,
 };
 
@@ -170,6 +171,21 @@ struct Host {
     dead: bool,
     /// Addresses of which the kernel was told to forget all connections.
     flushed: Vec<IpAddr>,
+    counters: Counters,
+    /// All next hops are on `eth1`; else there is no way to any.
+    ways: bool,
+}
+
+/// What the kernel says when it is asked to count.
+#[derive(Default)]
+struct Counters {
+    /// By rule.
+    counts: HashMap<u32, Count>,
+    /// How often it was asked.
+    asked: usize,
+    /// It does not answer; this is the question.
+    mute: bool,
+    unanswered: Option<TableItem>,
 }
 
 impl Host {
@@ -253,6 +269,8 @@ impl Host {
             operations_left: None,
             dead: false,
             flushed: Vec::new(),
+            counters: Counters::default(),
+            ways: false,
         }
     }
 
@@ -266,6 +284,17 @@ impl Host {
         }
         if let Some(effect) = self.core.poll_effect(self.now) {
             self.carry_out(effect);
+            return true;
+        }
+        if self.core.work() {
+            return true;
+        }
+        if !self.counters.mute
+            && let Some(set) = self.counters.unanswered.take()
+        {
+            let key = |rule: &u32| ElementKey { first: rule.to_be_bytes().to_vec().into(), last: None };
+            let counts = self.counters.counts.iter().map(|(rule, count)| (key(rule), *count)).collect();
+            self.core.kernel(Event::Counted(set, counts), self.now);
             return true;
         }
         if let Some(event) = self.kernel.event() {
@@ -292,6 +321,17 @@ impl Host {
                 self.namespaces.enter(ns, real);
             }
             Effect::Kernel(Command::FlushConnections(addresses)) => self.flushed.extend(addresses),
+            Effect::Kernel(Command::Resolve(addresses)) if self.ways => {
+                let link = IfName::new("eth1").unwrap();
+                let way = Resolution { link, index: 2, via: None, metric: 0, source: None };
+                for address in addresses {
+                    self.core.kernel(Event::Resolved(address, Some(way.clone())), self.now);
+                }
+            }
+            Effect::Kernel(Command::Count(set)) => {
+                self.counters.asked += 1;
+                assert_eq!(self.counters.unanswered.replace(set), None, "one question at a time");
+            }
             Effect::Kernel(mut command) => {
                 if let Command::Apply { ops, .. } = &mut command
                     && let Some(left) = &mut self.operations_left
@@ -315,7 +355,7 @@ impl Host {
             Effect::Look(path) => self.look(&path),
             Effect::Unwatch(path) => drop(self.watched.remove(&path)),
             Effect::Persist { seq, writes } => self.unwritten.push_back((seq, writes)),
-            Effect::Answer { ticket, reply } => {
+            Effect::Answer { ticket, reply, .. } => {
                 let former = self.answers.insert(ticket, reply);
                 assert_eq!(former, None, "two answers to one question");
             }

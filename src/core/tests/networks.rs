@@ -229,7 +229,7 @@ fn a_vni_that_somebody_elses_device_has_is_refused_with_the_devices_name() {
         port: None,
         group: 0,
     };
-    host.core.kernel(petiole_fib::model::Event::Object(petiole_fib::model::Observed::Link(link)), host.now);
+    host.core.kernel(Event::Object(petiole_fib::model::Observed::Link(link)), host.now);
     let whole = host.whole();
     let text = host.reload(&config(&bridged())).unwrap_err();
     assert!(text.contains("5001") && text.contains("flannel.1"), "{text}");

@@ -22,6 +22,7 @@ use petiole_fib::{
     owner::Owner,
 };
 use rustix::{
+    mount::{MountFlags, MountPropagationFlags, mount, mount_change},
     net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket},
     thread::{CpuSet, LinkNameSpaceType, UnshareFlags, move_into_link_name_space, sched_setaffinity},
 };
@@ -29,7 +30,7 @@ use rustix::{
 const GROUPS: u32 = 200;
 const RULES_EACH: u32 = 50;
 const MEMBERS: u32 = 1000;
-const PACKETS: usize = 100_000;
+const PACKETS: u32 = 100_000;
 const ROUNDS: usize = 1000;
 
 struct Engine {
@@ -44,7 +45,6 @@ fn main() {
     }
     #[allow(deprecated, reason = "its replacement is unsafe for flags that are not used here")]
     rustix::thread::unshare(UnshareFlags::NEWNET | UnshareFlags::NEWNS).expect("a network namespace");
-    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("private mounts");
     std::fs::create_dir_all("/run/netns").expect("/run/netns");
     mount("tmpfs", "/run/netns", "tmpfs", MountFlags::empty(), None).expect("a file system for namespaces");
@@ -247,12 +247,12 @@ fn host() -> OwnedFd {
 /// Nanoseconds until a packet has been sent, forwarded and received: all of it happens in the call that sends it, on one
 /// processor. The least of several rounds.
 fn per_packet(sender: &OwnedFd, (from, to, port): (IpAddr, IpAddr, u16)) -> f64 {
-    let round = |first: usize| {
+    let round = |first: u32| {
         let start = Instant::now();
         for n in first..first + PACKETS / 10 {
             send(sender, from, to, 1024 + (n % 60_000) as u16, port);
         }
-        start.elapsed().as_nanos() as f64 / (PACKETS / 10) as f64
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(PACKETS / 10)
     };
     (0..20).map(|n| round(n * PACKETS / 10)).fold(f64::INFINITY, f64::min)
 }
@@ -267,7 +267,7 @@ fn per_packet_established(sender: &OwnedFd, table: &AclTable) -> f64 {
         for _ in 0..PACKETS / 10 {
             send(sender, from, to, 999, port);
         }
-        start.elapsed().as_nanos() as f64 / (PACKETS / 10) as f64
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(PACKETS / 10)
     };
     (0..20).map(|_| round()).fold(f64::INFINITY, f64::min)
 }

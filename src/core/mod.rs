@@ -244,7 +244,7 @@ impl Core {
             self.speaker.handle_timeout(now);
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
-            self.sweep_learned();
+            self.sweep_learned(now);
         }
         self.finish_detaching(now);
         self.expire_requests(now);
@@ -295,7 +295,7 @@ impl Core {
     fn advance(&mut self, now: Instant) {
         self.follow_kernel(now);
         while let Some(action) = self.speaker.poll_action() {
-            self.act(action);
+            self.act(action, now);
         }
         self.persist_releases();
         if self.stopping && self.clearing.is_none() {
@@ -349,7 +349,7 @@ impl Core {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Action, now: Instant) {
         match action {
             Action::Connect { conn, remote, transport, .. } => {
                 let external =
@@ -363,11 +363,11 @@ impl Core {
                 self.watched_changed |= self.watched.remove(&address);
                 self.resolved.remove(&address);
             }
-            Action::Event(event) => self.session_event(&event),
+            Action::Event(event) => self.session_event(&event, now),
         }
     }
 
-    fn session_event(&mut self, event: &PeerEvent) {
+    fn session_event(&mut self, event: &PeerEvent, now: Instant) {
         let quiet = match &event.kind {
             PeerEventKind::AttemptFailed(_) => !self.silent.insert(event.peer),
             PeerEventKind::Up { negotiated, .. } => {
@@ -380,7 +380,7 @@ impl Core {
             PeerEventKind::EndOfRib(family) => {
                 self.unfinished.remove(&(event.peer, *family));
                 if self.sweep_at.is_some() && self.unfinished.is_empty() && self.all_up() {
-                    self.sweep_learned();
+                    self.sweep_learned(now);
                 }
                 false
             }
@@ -412,9 +412,9 @@ impl Core {
     }
 
     /// What an earlier run left of learned routes, and nobody announced again, goes.
-    fn sweep_learned(&mut self) {
+    fn sweep_learned(&mut self, now: Instant) {
         self.sweep_at = None;
-        self.forget_provisional();
+        self.forget_provisional(now);
         self.fib.sweep(Scope::Learned);
     }
 

@@ -257,8 +257,12 @@ impl Core {
     }
 
     /// What the fabric has not said again by now is not so any more.
-    pub(in crate::core) fn forget_provisional(&mut self) {
-        for address in std::mem::take(&mut self.members.provisional) {
+    pub(in crate::core) fn forget_provisional(&mut self, now: Instant) {
+        let forgotten = std::mem::take(&mut self.members.provisional);
+        if !forgotten.is_empty() {
+            self.members.review.get_or_insert(now);
+        }
+        for address in forgotten {
             self.members.remote.remove(&address);
             self.want_member(Scope::ROUTED, address);
         }

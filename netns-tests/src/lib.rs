@@ -23,7 +23,7 @@
 //! | [`holder`] | the processes that hold the namespaces, how a node is furnished |
 //! | [`Lab`], [`Node`], [`Container`], [`Place`] | the running lab, and commands in it |
 //! | [`speaker`] | how FRR, BIRD, GoBGP and petiole are started and asked |
-//! | [`Kernel`], [`Snapshot`], [`Ping`], [`Talk`], [`Process`] | what can be seen: kernel tables, echo, conversations, captures |
+//! | [`Kernel`], [`Snapshot`], [`Ping`], [`Talk`], [`Probe`], [`Process`] | what can be seen: kernel tables, echo, conversations, who answers whom, captures |
 //! | [`requirement`] | what the machine must have, and which kernel |
 //! | `guest` | how a test runs under another kernel |
 //!
@@ -39,6 +39,7 @@ mod lab;
 mod node;
 mod ping;
 mod place;
+mod probe;
 mod process;
 pub mod requirement;
 mod snapshot;
@@ -55,6 +56,7 @@ pub use lab::{Builder, Lab};
 pub use node::{Container, Node};
 pub use ping::{Fit, Ping};
 pub use place::{Output, Place};
+pub use probe::{Conversation, Hammer, Probe, Question, Service};
 pub use process::{Line, Process};
 pub use requirement::{Requirement, skip};
 pub use snapshot::Snapshot;

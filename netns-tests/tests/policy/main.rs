@@ -1,0 +1,10 @@
+//! Policies, seen on real traffic: scenarios S10 and S11 in every kind of network, all kinds of rules against a model of
+//! them, connections that outlive their permission, and what must never be seen while something changes.
+
+// Helpers of tests may fail by a panic, as tests do.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod established;
+mod scenarios;

@@ -5,7 +5,7 @@
 //! ignores it. So nothing is ever deleted by description: entries are read, each is looked at here, and those
 //! that are meant are deleted one by one, by their own tuple and id. A filter in the request to read only saves time.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr};
 
 use super::{
     batch::Batch,
@@ -54,6 +54,8 @@ struct Entry {
     family: u8,
     /// `CTA_TUPLE_ORIG` as the kernel wrote it. It names addresses and a protocol.
     tuple: Vec<u8>,
+    /// `CTA_TUPLE_REPLY` as the kernel wrote it: the former one of a connection that begins with an answer.
+    answer: Vec<u8>,
     zone: Option<Vec<u8>>,
     id: Option<Vec<u8>>,
     /// Source and destination of the first packet, then those that the answer to it has.
@@ -90,6 +92,8 @@ impl Entry {
     }
 }
 
+/// How often what answers have begun is looked for, at most.
+const LOOKS_FOR_ANSWERS: usize = 4;
 /// The most addresses that are asked for one by one.
 const FILTERS: usize = 4;
 /// How many connections are sooner read than the whole table is walked once more for each end of an address.
@@ -130,11 +134,29 @@ impl Engine {
 
 /// Deletes the connections that the table would not let come to be.
 fn end(channel: &mut Channel, table: &AclTable) -> Result<usize, KernelError> {
-    let mut meant = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        read(channel, family, None, |entry| meant.extend(Some(entry).filter(|e| e.is_forbidden(table))))?;
+    let ended = delete_where(channel, |entry| entry.is_forbidden(table))?;
+    // An answer that was on its way when its connection ended may have begun one, in the other direction, that nothing
+    // forbids: to it the asker's next packet would be an answer.
+    let answers: HashSet<_> = ended.iter().map(|entry| (&entry.answer, &entry.zone)).collect();
+    for _ in 0..if ended.is_empty() { 0 } else { LOOKS_FOR_ANSWERS } {
+        if delete_where(channel, |entry| answers.contains(&(&entry.tuple, &entry.zone)))?.is_empty() {
+            break;
+        }
     }
-    delete_all(channel, &meant)
+    Ok(ended.len())
+}
+
+/// Deletes these connections, and returns them.
+fn delete_where(
+    channel: &mut Channel,
+    mut meant: impl FnMut(&Entry) -> bool,
+) -> Result<Vec<Entry>, KernelError> {
+    let mut all = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        read(channel, family, None, |entry| all.extend(Some(entry).filter(|entry| meant(entry))))?;
+    }
+    delete_all(channel, &all)?;
+    Ok(all)
 }
 
 /// Deletes the connections and says how many there were, of `all` that are tracked.
@@ -242,7 +264,8 @@ fn decode(message: Message<'_>) -> Option<Entry> {
         return None;
     }
     let family = *message.body.first()?;
-    let (mut tuple, mut original, mut reply, mut zone, mut id) = (None, None, None, None, None);
+    let (mut tuple, mut answer, mut zone, mut id) = (None, None, None, None);
+    let (mut original, mut reply) = (None, None);
     let (mut service, mut mark) = ([None, None], 0);
     for (number, payload) in attributes_after(message.body, FIXED) {
         match number {
@@ -254,6 +277,7 @@ fn decode(message: Message<'_>) -> Option<Entry> {
             CTA_TUPLE_REPLY => {
                 reply = ends_of(payload);
                 service[1] = service_of(payload);
+                answer = Some(payload.to_vec());
             }
             CTA_MARK => mark = payload.try_into().map_or(0, u32::from_be_bytes),
             CTA_ZONE => zone = Some(payload.to_vec()),
@@ -266,7 +290,7 @@ fn decode(message: Message<'_>) -> Option<Entry> {
     let [asked, answered] = service;
     let service = asked.filter(|service| ICMP.contains(&service.protocol())).or(answered)?;
     let ends = [source, destination, answerer, asker];
-    Some(Entry { family, tuple: tuple?, zone, id, ends, service, mark })
+    Some(Entry { family, tuple: tuple?, answer: answer?, zone, id, ends, service, mark })
 }
 
 /// `IPPROTO_ICMP`, `IPPROTO_ICMPV6`.

@@ -17,11 +17,11 @@ use petiole_config::{
 };
 use petiole_fib::{
     acl::{self, AclTable, Known, Scope},
-    model::{Command, Count, ElementKey, Key, Object, TableItem},
+    model::{Command, Count, ElementKey, Key, Ns, Object, TableItem},
 };
 
 use super::Compiled;
-use crate::core::{Core, Effect, elsewhere, ipam::Assigned};
+use crate::core::{Core, Effect, elsewhere, ipam::Assigned, objects::sysctl};
 
 /// What the fabric says may change often; connections are looked through at most so often for that.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -88,6 +88,9 @@ impl Core {
         if compiled.needed {
             let zones = !compiled.table.zones.is_empty();
             let mut objects = acl::program(zones, compiled.dscps.iter().copied());
+            // TCP begins with SYN. Else a packet in the middle of a connection that has ended for a new rule would begin
+            // one, and if it is the answerer's, in the direction that the rule is not about.
+            objects.push(sysctl(Ns::HOST, "net/netfilter/nf_conntrack_tcp_loose", "0"));
             objects.extend(acl::elements(&compiled.table));
             for object in objects {
                 wanted.insert(object.key());

@@ -31,6 +31,7 @@ use std::{
 
 pub use elements::{elements, marking, member, member_of};
 pub use judge::{Decision, Flow};
+pub(crate) use program::CONDEMNED;
 pub use program::{VERDICTS, program, rule_of};
 
 use crate::model::IfName;

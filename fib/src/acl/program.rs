@@ -45,6 +45,9 @@ const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 const ICMP: [u8; 2] = [1, ICMPV6];
 /// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`, `NF_CT_STATE_BIT(IP_CT_RELATED)` of linux/netfilter/nf_conntrack_common.h.
 const GOING_ON: u32 = 1 << 1 | 1 << 2;
+/// `IPS_FIXED_TIMEOUT` of the same file, which nothing else sets: a connection that is not to go on. It is not prolonged by
+/// its packets, and they are dropped.
+pub(crate) const CONDEMNED: u32 = 1 << 10;
 /// After what drops packets for other reasons (`NF_IP_PRI_FILTER` is 0).
 const PRIORITY: i32 = 1;
 /// `NF_IP_PRI_RAW`: before connection tracking.
@@ -218,6 +221,11 @@ fn entry() -> Vec<Vec<Expr>> {
     let other =
         |family| vec![is_version(family), Expr::Verdict(Verdict::Goto(judging(family, Kind::Other).into()))];
     vec![
+        vec![
+            Expr::Match(Condition::AnyBit(Field::CtStatus, CONDEMNED)),
+            Expr::Counter,
+            Expr::Verdict(Verdict::Drop),
+        ],
         vec![Expr::Match(Condition::AnyBit(Field::CtState, GOING_ON)), Expr::Verdict(Verdict::Accept)],
         // For whoever asks later what the connection was judged by. Nobody else marks connections on such a bridge.
         vec![

@@ -5,20 +5,20 @@
 //! ignores it. So nothing is ever deleted by description: entries are read, each is looked at here, and those
 //! that are meant are deleted one by one, by their own tuple and id. A filter in the request to read only saves time.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::net::IpAddr;
 
 use super::{
     batch::Batch,
     channel::Channel,
     codec::{Message, Writer, address_of, attributes, attributes_after},
     engine::Engine,
-    netfilter::{self, FIXED},
+    netfilter::{self, FIXED, be32_of},
     sysctl,
     uapi::{AF_INET, AF_INET6, NLA_F_NESTED},
 };
 use crate::{
-    acl::{AclTable, Flow, Scope, Service},
-    model::{Event, KernelError},
+    acl::{AclTable, CONDEMNED, Flow, Scope, Service},
+    model::{Event, KernelError, OpResult},
 };
 
 /// `NFNL_SUBSYS_CTNETLINK`.
@@ -28,6 +28,8 @@ const IPCTNL_MSG_CT_GET: u8 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
+const CTA_TIMEOUT: u16 = 7;
 const CTA_MARK: u16 = 8;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
@@ -54,8 +56,6 @@ struct Entry {
     family: u8,
     /// `CTA_TUPLE_ORIG` as the kernel wrote it. It names addresses and a protocol.
     tuple: Vec<u8>,
-    /// `CTA_TUPLE_REPLY` as the kernel wrote it: the former one of a connection that begins with an answer.
-    answer: Vec<u8>,
     zone: Option<Vec<u8>>,
     id: Option<Vec<u8>>,
     /// Source and destination of the first packet, then those that the answer to it has.
@@ -64,6 +64,8 @@ struct Entry {
     service: Service,
     /// The connection's own mark.
     mark: u32,
+    /// `IPS_*` of linux/netfilter/nf_conntrack_common.h.
+    status: u32,
 }
 
 impl Entry {
@@ -92,8 +94,10 @@ impl Entry {
     }
 }
 
-/// How often what answers have begun is looked for, at most.
-const LOOKS_FOR_ANSWERS: usize = 4;
+/// How often it is tried to condemn a connection that changes.
+const LOOKS: usize = 4;
+/// How long a condemned connection is remembered: longer than an answer is on its way.
+const LAST_SECONDS: u32 = 5;
 /// The most addresses that are asked for one by one.
 const FILTERS: usize = 4;
 /// How many connections are sooner read than the whole table is walked once more for each end of an address.
@@ -132,31 +136,32 @@ impl Engine {
     }
 }
 
-/// Deletes the connections that the table would not let come to be.
+/// Condemns the connections that the table would not let come to be: whatever belongs to one is dropped, both ways, until it
+/// is gone. Without its entry, an answer that is on its way would begin a connection in the other direction, which
+/// nothing forbids, and the next question would be an answer to that.
 fn end(channel: &mut Channel, table: &AclTable) -> Result<usize, KernelError> {
-    let ended = delete_where(channel, |entry| entry.is_forbidden(table))?;
-    // An answer that was on its way when its connection ended may have begun one, in the other direction, that nothing
-    // forbids: to it the asker's next packet would be an answer.
-    let answers: HashSet<_> = ended.iter().map(|entry| (&entry.answer, &entry.zone)).collect();
-    for _ in 0..if ended.is_empty() { 0 } else { LOOKS_FOR_ANSWERS } {
-        if delete_where(channel, |entry| answers.contains(&(&entry.tuple, &entry.zone)))?.is_empty() {
+    let mut ended = 0;
+    // What changes in between is looked at again.
+    for _ in 0..LOOKS {
+        let mut meant = Vec::new();
+        for family in [AF_INET, AF_INET6] {
+            read(channel, family, None, |entry| {
+                let meant_now = entry.status & CONDEMNED == 0 && entry.is_forbidden(table);
+                meant.extend(Some(entry).filter(|_| meant_now));
+            })?;
+        }
+        let results = all(channel, &meant, condemn);
+        let failed: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
+        ended += meant.len() - failed.len();
+        if let Some(error) = failed.iter().find(|error| ![libc::ENOENT, libc::EBUSY].contains(&error.errno.0))
+        {
+            return Err((*error).clone());
+        }
+        if failed.is_empty() {
             break;
         }
     }
-    Ok(ended.len())
-}
-
-/// Deletes these connections, and returns them.
-fn delete_where(
-    channel: &mut Channel,
-    mut meant: impl FnMut(&Entry) -> bool,
-) -> Result<Vec<Entry>, KernelError> {
-    let mut all = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        read(channel, family, None, |entry| all.extend(Some(entry).filter(|entry| meant(entry))))?;
-    }
-    delete_all(channel, &all)?;
-    Ok(all)
+    Ok(ended)
 }
 
 /// Deletes the connections and says how many there were, of `all` that are tracked.
@@ -189,18 +194,23 @@ fn flush(channel: &mut Channel, addresses: &[IpAddr], all: u64) -> Result<usize,
 
 /// Deletes them and says how many there were.
 fn delete_all(channel: &mut Channel, meant: &[Entry]) -> Result<usize, KernelError> {
+    // It may have ended meanwhile.
+    let mut failed = all(channel, meant, delete).into_iter().filter_map(Result::err);
+    failed.find(|error| error.errno.0 != libc::ENOENT).map_or(Ok(meant.len()), Err)
+}
+
+/// Has the same done to all of them, and returns what came of it.
+fn all(channel: &mut Channel, meant: &[Entry], request: impl Fn(&mut Writer, u32, &Entry)) -> Vec<OpResult> {
     let mut results = vec![Ok(()); meant.len()];
     let mut batch = Batch::default();
     for (number, entry) in meant.iter().enumerate() {
         if batch.is_full() {
             batch.send(channel, &mut results);
         }
-        batch.push(number, |w, seq| delete(w, seq, entry));
+        batch.push(number, |w, seq| request(w, seq, entry));
     }
     batch.send(channel, &mut results);
-    // It may have ended meanwhile.
-    let failed = results.into_iter().filter_map(Result::err).find(|error| error.errno.0 != libc::ENOENT);
-    failed.map_or(Ok(meant.len()), Err)
+    results
 }
 
 /// Reads a family's connections, those that have an address at an end or all. Kernels before 5.8 tell all in any case.
@@ -258,15 +268,27 @@ fn delete(w: &mut Writer, seq: u32, entry: &Entry) {
     });
 }
 
+/// Appends a request that condemns this entry, which ends some seconds later.
+fn condemn(w: &mut Writer, seq: u32, entry: &Entry) {
+    netfilter::request(w, (SUBSYSTEM, IPCTNL_MSG_CT_NEW), entry.family, 0, seq, |w| {
+        w.attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, &entry.tuple);
+        if let Some(zone) = &entry.zone {
+            w.attribute(CTA_ZONE, zone);
+        }
+        // In this order: what is fixed cannot be changed.
+        netfilter::be32(w, CTA_TIMEOUT, LAST_SECONDS);
+        netfilter::be32(w, CTA_STATUS, entry.status | CONDEMNED);
+    });
+}
+
 /// Reads an entry. `None` when it is not complete: such a one is never deleted.
 fn decode(message: Message<'_>) -> Option<Entry> {
     if message.kind != u16::from_be_bytes([SUBSYSTEM, IPCTNL_MSG_CT_NEW]) {
         return None;
     }
     let family = *message.body.first()?;
-    let (mut tuple, mut answer, mut zone, mut id) = (None, None, None, None);
-    let (mut original, mut reply) = (None, None);
-    let (mut service, mut mark) = ([None, None], 0);
+    let (mut tuple, mut original, mut reply, mut zone, mut id) = (None, None, None, None, None);
+    let (mut service, mut mark, mut status) = ([None, None], 0, 0);
     for (number, payload) in attributes_after(message.body, FIXED) {
         match number {
             CTA_TUPLE_ORIG => {
@@ -277,8 +299,8 @@ fn decode(message: Message<'_>) -> Option<Entry> {
             CTA_TUPLE_REPLY => {
                 reply = ends_of(payload);
                 service[1] = service_of(payload);
-                answer = Some(payload.to_vec());
             }
+            CTA_STATUS => status = be32_of(payload).unwrap_or(0),
             CTA_MARK => mark = payload.try_into().map_or(0, u32::from_be_bytes),
             CTA_ZONE => zone = Some(payload.to_vec()),
             CTA_ID => id = Some(payload.to_vec()),
@@ -290,7 +312,7 @@ fn decode(message: Message<'_>) -> Option<Entry> {
     let [asked, answered] = service;
     let service = asked.filter(|service| ICMP.contains(&service.protocol())).or(answered)?;
     let ends = [source, destination, answerer, asker];
-    Some(Entry { family, tuple: tuple?, answer: answer?, zone, id, ends, service, mark })
+    Some(Entry { family, tuple: tuple?, zone, id, ends, service, mark, status })
 }
 
 /// `IPPROTO_ICMP`, `IPPROTO_ICMPV6`.
@@ -384,6 +406,21 @@ mod tests {
             [(CTA_TUPLE_ORIG, &entry.tuple[..]), (CTA_ZONE, &[0, 7]), (CTA_ID, &[1, 2, 3, 4])]
         );
         assert_eq!(ends_of(attributes[0].1).map(|ends| ends.0), Some(IpAddr::from([10, 0, 0, 1])));
+    }
+
+    #[test]
+    fn what_is_condemned_keeps_its_status() {
+        let bytes = told(original);
+        let mut entry = messages(&bytes).find_map(decode).unwrap();
+        entry.status = 0b1110;
+        let mut w = Writer::default();
+        condemn(&mut w, 9, &entry);
+        let message = messages(w.as_slice()).next().unwrap();
+        assert_eq!(message.kind, 0x0100);
+        let attributes: Vec<_> = attributes_after(message.body, FIXED).map(|(kind, _)| kind).collect();
+        assert_eq!(attributes, [CTA_TUPLE_ORIG, CTA_ZONE, CTA_TIMEOUT, CTA_STATUS]);
+        let status = attributes_after(message.body, FIXED).last().and_then(|(_, payload)| be32_of(payload));
+        assert_eq!(status, Some(0b1110 | 1 << 10));
     }
 
     #[test]

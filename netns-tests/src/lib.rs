@@ -23,8 +23,8 @@
 //! | [`holder`] | the processes that hold the namespaces, how a node is furnished |
 //! | [`Lab`], [`Node`], [`Container`], [`Place`] | the running lab, and commands in it |
 //! | [`speaker`] | how FRR, BIRD, GoBGP and petiole are started and asked |
-//! | [`Kernel`], [`Snapshot`], [`Ping`], [`Talk`], [`Process`] | what can be seen: kernel tables, echo, conversations, captures |
-//! | [`probe`] | packets made by hand, and which of them a host lets through |
+//! | [`Kernel`], [`Snapshot`], [`Ping`], [`Talk`], [`Probe`], [`Process`] | what can be seen: kernel tables, echo, conversations, who answers whom, captures |
+//! | [`inject`] | packets made by hand, and which of them a host lets through |
 //! | [`requirement`] | what the machine must have, and which kernel |
 //! | `guest` | how a test runs under another kernel |
 //!
@@ -35,12 +35,13 @@ mod dump;
 mod error;
 mod guest;
 pub mod holder;
+pub mod inject;
 mod kernel;
 mod lab;
 mod node;
 mod ping;
 mod place;
-pub mod probe;
+mod probe;
 mod process;
 pub mod requirement;
 mod snapshot;
@@ -57,6 +58,7 @@ pub use lab::{Builder, Lab};
 pub use node::{Container, Node};
 pub use ping::{Fit, Ping};
 pub use place::{Output, Place};
+pub use probe::{Conversation, Hammer, Probe, Question, Service};
 pub use process::{Line, Process};
 pub use requirement::{Requirement, skip};
 pub use snapshot::Snapshot;

@@ -1,152 +1,238 @@
-//! Packets made by hand, sent out of a container, and which of them the host lets through.
-//!
-//! A foreign nftables table behind everybody else's notes every packet that has come that far, and ends it there. So
-//! no packet is part of a connection, and each is judged by itself.
+//! Many questions at once, or one for a long time: which services of which addresses answer?
 
 use std::{
-    collections::BTreeSet,
-    fs::File,
-    net::{IpAddr, SocketAddr},
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
-    process::Command,
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    net::IpAddr,
+    str::FromStr,
     time::Duration,
 };
 
-use rustix::{
-    net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket},
-    thread::{CpuSet, LinkNameSpaceType, move_into_link_name_space, sched_setaffinity},
+use crate::{
+    LabError, Place, Process, lab,
+    wait::{scaled, wait_until},
 };
 
-use crate::{LabError, holds, wait_until};
-
-/// Behind all chains that judge.
-const PRIORITY: i32 = 10;
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The number of the packet that comes last.
-const LAST: u16 = u16::MAX;
-/// What that one is: UDP to the discard port.
-const DISCARD: (u8, [u8; 2]) = (17, [0, 9]);
-
-/// A packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
-    /// From; need not be the container's own.
-    pub source: IpAddr,
-    /// To; of the same family.
-    pub destination: IpAddr,
-    /// `IPPROTO_*`.
-    pub protocol: u8,
-    /// Destination port, or type and code of ICMP and ICMPv6.
-    pub detail: [u8; 2],
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// A TCP connection to a port.
+    Tcp(u16),
+    /// A UDP datagram to a port.
+    Udp(u16),
+    /// An SCTP association with a port, as far as its first two packets.
+    Sctp(u16),
+    /// An echo of the address's family. Every kernel answers.
+    Icmp,
+    /// A packet of any other protocol.
+    Protocol(u8),
 }
 
-/// Sends packets, and sees which pass.
-#[derive(Debug)]
-pub struct Probe {
-    v4: OwnedFd,
-    v6: OwnedFd,
-    strangers: [[IpAddr; 2]; 2],
-}
-
-impl Probe {
-    /// Of packets that come out of the network namespace at `from` and into the calling thread's by the link `by`.
-    /// `strangers`: two addresses of each family that nobody judges, which the host has routes for. The calling thread
-    /// stays on one processor from now on: what one sends stays in order.
-    pub fn new(from: &Path, by: &str, strangers: [[IpAddr; 2]; 2]) -> Result<Self, LabError> {
-        let mut processor = CpuSet::new();
-        processor.set(0);
-        sched_setaffinity(None, &processor).map_err(|e| failed("staying on a processor", e))?;
-        nft("add table inet probe")?;
-        nft("add set inet probe seen4 { typeof ip id; size 65535; flags dynamic; }")?;
-        nft("add set inet probe seen6 { typeof ip6 flowlabel; size 65535; flags dynamic; }")?;
-        nft(&format!("add chain inet probe c {{ type filter hook forward priority {PRIORITY}; }}"))?;
-        for seen in [
-            "meta nfproto ipv4 update @seen4 { ip id } drop",
-            "meta nfproto ipv6 update @seen6 { ip6 flowlabel } drop",
-        ] {
-            nft(&format!("add rule inet probe c iifname {by} {seen}"))?;
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(port) => write!(f, "tcp/{port}"),
+            Self::Udp(port) => write!(f, "udp/{port}"),
+            Self::Sctp(port) => write!(f, "sctp/{port}"),
+            Self::Icmp => f.write_str("icmp"),
+            Self::Protocol(number) => write!(f, "{number}"),
         }
-        let file = File::open(from).map_err(|e| failed(&from.display().to_string(), e))?;
-        let open = move || -> std::io::Result<[OwnedFd; 2]> {
-            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
-            let raw = |family| socket(family, SocketType::RAW, Some(ipproto::RAW));
-            Ok([raw(AddressFamily::INET)?, raw(AddressFamily::INET6)?])
-        };
-        let opened = std::thread::spawn(open).join();
-        let opened = opened.unwrap_or_else(|_| Err(std::io::Error::other("the thread panicked")));
-        let [v4, v6] = opened.map_err(|e| failed("opening raw sockets", e))?;
-        Ok(Self { v4, v6, strangers })
-    }
-
-    /// Sends a packet under a number, from 1 to 65534.
-    pub fn send(&self, number: u16, packet: &Packet) -> Result<(), LabError> {
-        let [a, b] = number.to_be_bytes();
-        let (header, socket) = match (packet.source, packet.destination) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => {
-                let start = [0x45, 0, 0, 40, a, b, 0, 0, 64, packet.protocol, 0, 0];
-                ([&start[..], &from.octets(), &to.octets()].concat(), &self.v4)
-            }
-            (IpAddr::V6(from), IpAddr::V6(to)) => {
-                let start = [0x60, 0, a, b, 0, 20, packet.protocol, 64];
-                ([&start[..], &from.octets(), &to.octets()].concat(), &self.v6)
-            }
-            _ => return Err(failed("a packet", std::io::Error::other("it is of two families"))),
-        };
-        let [c, d] = packet.detail;
-        let mut transport = match packet.protocol {
-            1 | 58 => vec![c, d, 0, 0],
-            _ => vec![0x12, 0x34, c, d],
-        };
-        transport.resize(20, 0);
-        let octets = [header, transport].concat();
-        let to = SocketAddr::new(packet.destination, 0);
-        sendto(socket, &octets, SendFlags::empty(), &to).map_err(|e| failed("sending", e))?;
-        Ok(())
-    }
-
-    /// The numbers of the packets of a family that have passed since the last time.
-    pub fn passed(&self, v6: bool) -> Result<BTreeSet<u16>, LabError> {
-        let [source, destination] = self.strangers[usize::from(v6)];
-        let (protocol, detail) = DISCARD;
-        self.send(LAST, &Packet { source, destination, protocol, detail })?;
-        let set = if v6 { "seen6" } else { "seen4" };
-        let mut passed = BTreeSet::new();
-        wait_until("the last packet", PATIENCE, || {
-            let text = nft(&format!("list set inet probe {set}")).unwrap_or_default();
-            passed = numbers(&text);
-            holds(passed.remove(&LAST), text)
-        })?;
-        nft(&format!("flush set inet probe {set}"))?;
-        Ok(passed)
     }
 }
 
-/// The elements of a listed set, decimal or hexadecimal.
-fn numbers(text: &str) -> BTreeSet<u16> {
-    let list = text.split_once("elements = {").map_or("", |(_, rest)| rest);
-    let words = list.split(|c: char| !c.is_ascii_hexdigit() && c != 'x').filter(|word| !word.is_empty());
-    words
-        .filter_map(|word| match word.strip_prefix("0x") {
-            Some(hex) => u16::from_str_radix(hex, 16).ok(),
-            None => word.parse().ok(),
+impl FromStr for Service {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no service: tcp/PORT, udp/PORT, sctp/PORT, icmp, or a protocol");
+        match text.split_once('/') {
+            Some((protocol, port)) => {
+                let port = port.parse().map_err(|_| wrong())?;
+                match protocol {
+                    "tcp" => Ok(Self::Tcp(port)),
+                    "udp" => Ok(Self::Udp(port)),
+                    "sctp" => Ok(Self::Sctp(port)),
+                    _ => Err(wrong()),
+                }
+            }
+            None if text == "icmp" => Ok(Self::Icmp),
+            None => text.parse().map(Self::Protocol).map_err(|_| wrong()),
+        }
+    }
+}
+
+/// Who is asked, for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Question {
+    /// For what.
+    pub service: Service,
+    /// Whom.
+    pub to: IpAddr,
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.service, self.to)
+    }
+}
+
+impl FromStr for Question {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (service, to) = text.split_once(' ').ok_or_else(|| format!("`{text}` is no question"))?;
+        Ok(Self { service: service.parse()?, to: to.parse().map_err(|e| format!("{to}: {e}"))? })
+    }
+}
+
+/// How long an answer that nobody expects is waited for, after all others have come.
+const QUIET: Duration = Duration::from_millis(150);
+/// How long one is waited for that is expected.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asking, in every place.
+pub trait Probe: Place {
+    /// Starts a program that answers what is asked for these services, with what it was told; returns when it listens.
+    fn respond(&self, services: &[Service]) -> Result<Process, LabError> {
+        let words = services.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let process = self.spawn(&format!("{} respond {words}", lab::program()?.display()))?;
+        process.wait_for_line(PATIENCE, |line| line == "ready")?;
+        Ok(process)
+    }
+
+    /// Asks all at once, and returns whether they were answered; of each it is said whether that is expected, which only
+    /// says how long to wait. An answer is one of the address that was asked: also one that says no.
+    fn probe(&self, questions: &BTreeMap<Question, bool>) -> Result<BTreeMap<Question, bool>, LabError> {
+        self.probe_from(None, questions)
+    }
+
+    /// The same, from an address of several that the place has.
+    fn probe_from(
+        &self,
+        from: Option<IpAddr>,
+        questions: &BTreeMap<Question, bool>,
+    ) -> Result<BTreeMap<Question, bool>, LabError> {
+        let [quiet, patience] = [QUIET, PATIENCE].map(|time| scaled(time).as_millis());
+        let mut line = format!("{} probe --quiet {quiet} --patience {patience}", lab::program()?.display());
+        if let Some(from) = from {
+            let _ = write!(line, " --from {from}");
+        }
+        let mut input = String::new();
+        for (question, expected) in questions {
+            let _ = writeln!(input, "{} {question}", if *expected { '+' } else { '-' });
+        }
+        let said = self.run_with_input(&line, &input)?;
+        let answered: Vec<&str> = said.lines().collect();
+        let is_answered = |question: &Question| answered.contains(&&*question.to_string());
+        Ok(questions.keys().map(|question| (*question, is_answered(question))).collect())
+    }
+
+    /// Starts to ask all of them some hundred times a second, and returns when it has begun.
+    fn hammer(&self, questions: &[Question]) -> Result<Hammer, LabError> {
+        let mut line = format!("{} hammer", lab::program()?.display());
+        for question in questions {
+            let _ = write!(line, " '{question}'");
+        }
+        let hammer = Hammer(self.spawn(&line)?);
+        hammer.goes_on()?;
+        Ok(hammer)
+    }
+
+    /// Starts a conversation over TCP or UDP that goes on, and returns when the first words have been answered.
+    fn talk(&self, question: Question) -> Result<Conversation, LabError> {
+        let process = self.spawn(&format!("{} talk '{question}'", lab::program()?.display()))?;
+        process.wait_for_line(PATIENCE, |line| line.starts_with("heard "))?;
+        Ok(Conversation(process))
+    }
+}
+
+impl<P: Place> Probe for P {}
+
+/// Somebody who asks all the time.
+#[derive(Debug)]
+pub struct Hammer(Process);
+
+impl Hammer {
+    /// Waits until it has asked some fifty times more than by now.
+    pub fn goes_on(&self) -> Result<(), LabError> {
+        let before = self.rounds();
+        // The first of them may have begun already.
+        wait_until("more questions", PATIENCE, || {
+            let rounds = self.rounds();
+            if rounds > before + 1 { Ok(()) } else { Err(format!("{rounds} rounds")) }
         })
-        .collect()
-}
-
-fn nft(line: &str) -> Result<String, LabError> {
-    let output = Command::new("nft").arg(line).output().map_err(|e| failed("starting nft", e))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(LabError::Command {
-        place: "here".into(),
-        command: format!("nft {line}"),
-        status: output.status.to_string(),
-        output: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+
+    fn rounds(&self) -> usize {
+        self.0.lines().iter().filter(|line| line.text.starts_with("asked ")).count()
+    }
+
+    /// What was answered so far, each as often as it was.
+    pub fn answers(&self) -> Vec<String> {
+        let lines = self.0.lines().into_iter().map(|line| line.text);
+        lines.filter(|line| !line.starts_with("asked ")).collect()
+    }
+
+    /// Waits until it is answered from now on.
+    pub fn is_answered(&self) -> Result<(), LabError> {
+        let before = self.answers().len();
+        wait_until("an answer", PATIENCE, || if self.answers().len() > before { Ok(()) } else { Err("none") })
+    }
 }
 
-fn failed(what: &str, source: impl Into<std::io::Error>) -> LabError {
-    LabError::System { what: what.to_owned(), source: source.into() }
+/// Somebody who says a number every few milliseconds, and hears it again.
+#[derive(Debug)]
+pub struct Conversation(Process);
+
+impl Conversation {
+    /// The last number that was heard.
+    pub fn heard(&self) -> u64 {
+        let lines = self.0.lines();
+        let numbers = lines.iter().filter_map(|line| line.text.strip_prefix("heard ")?.parse().ok());
+        numbers.max().unwrap_or(0)
+    }
+
+    /// Waits until so many more numbers have been heard than by now.
+    pub fn goes_on(&self, count: u64) -> Result<(), LabError> {
+        let before = self.heard();
+        wait_until("a conversation that goes on", PATIENCE, || {
+            let heard = self.heard();
+            if heard >= before + count { Ok(()) } else { Err(format!("{before} then, {heard} now")) }
+        })
+    }
+
+    /// The longest time between two numbers heard, and how many were not heard among those that were.
+    pub fn gaps(&self) -> (Duration, u64) {
+        let lines = self.0.lines();
+        let heard: Vec<_> = lines
+            .iter()
+            .filter_map(|line| Some((line.at, line.text.strip_prefix("heard ")?.parse::<u64>().ok()?)))
+            .collect();
+        let pairs = heard.windows(2);
+        let longest = pairs.clone().map(|pair| pair[1].0.saturating_duration_since(pair[0].0)).max();
+        let lost = pairs.map(|pair| pair[1].1.saturating_sub(pair[0].1 + 1)).sum();
+        (longest.unwrap_or_default(), lost)
+    }
+
+    /// What went wrong, if something did.
+    pub fn error(&self) -> Option<String> {
+        self.0.lines().into_iter().map(|line| line.text).find(|line| !line.starts_with("heard "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_read_as_it_is_written() {
+        let to = ["20.1.1.1", "2001:db8::1"].map(|a| a.parse::<IpAddr>().unwrap());
+        let services =
+            [Service::Tcp(80), Service::Udp(53), Service::Sctp(9), Service::Icmp, Service::Protocol(47)];
+        for question in to.iter().flat_map(|to| services.map(|service| Question { service, to: *to })) {
+            assert_eq!(question.to_string().parse(), Ok(question));
+        }
+        assert!("tcp 1.2.3.4".parse::<Question>().is_err());
+        assert!("300 1.2.3.4".parse::<Question>().is_err());
+    }
 }

@@ -45,6 +45,9 @@ const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 const ICMP: [u8; 2] = [1, ICMPV6];
 /// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`, `NF_CT_STATE_BIT(IP_CT_RELATED)` of linux/netfilter/nf_conntrack_common.h.
 const GOING_ON: u32 = 1 << 1 | 1 << 2;
+/// `IPS_FIXED_TIMEOUT` of the same file, which nothing else sets: a connection that is not to go on. It is not prolonged by
+/// its packets, and they are dropped.
+pub(crate) const CONDEMNED: u32 = 1 << 10;
 /// After what drops packets for other reasons (`NF_IP_PRI_FILTER` is 0).
 const PRIORITY: i32 = 1;
 /// `NF_IP_PRI_RAW`: before connection tracking.
@@ -94,7 +97,8 @@ pub(super) fn element(set: &str, key: ElementKey, data: Option<Data>) -> Object 
     Object::Element(item(set), key, data)
 }
 
-/// The rule whose element of [`VERDICTS`] has this key; `None`: the element of packets that no rule is about.
+/// The rule whose element of [`VERDICTS`] has this key, 0 for packets that no rule is about; `None`: the element of those that
+/// nothing is known of, for a moment.
 pub fn rule_of(key: &ElementKey) -> Option<u32> {
     key.first.first_chunk().map(|octets| u32::from_be_bytes(*octets))
 }
@@ -177,8 +181,14 @@ fn shapes() -> Vec<Object> {
     };
     objects.extend([nothing(SCOPES, 1), nothing(AREAS[0], 2), nothing(AREAS[1], 2)]);
     objects.extend(CLASSES.map(|name| nothing(name, 1)));
-    objects.extend(CASES.map(|name| nothing(name, 2)));
-    objects.push(element(VERDICTS, ElementKey::any_other(), Some(Data::Verdict(Verdict::Accept))));
+    // While tables change, a packet may see the new one of one kind and the old one of another: what they do not know
+    // together, is dropped.
+    let unknown =
+        || Data::Numbers([Outcome::UNKNOWN.urgency, Outcome::UNKNOWN.rule].map(u32::to_be_bytes).into());
+    objects.extend(CASES.map(|name| element(name, ElementKey::any_other(), Some(unknown()))));
+    let verdict = |key, verdict| element(VERDICTS, key, Some(Data::Verdict(verdict)));
+    objects.push(verdict(ElementKey { first: octets(&[0]), last: None }, Verdict::Accept));
+    objects.push(verdict(ElementKey::any_other(), Verdict::Drop));
     objects
 }
 
@@ -218,6 +228,11 @@ fn entry() -> Vec<Vec<Expr>> {
     let other =
         |family| vec![is_version(family), Expr::Verdict(Verdict::Goto(judging(family, Kind::Other).into()))];
     vec![
+        vec![
+            Expr::Match(Condition::AnyBit(Field::CtStatus, CONDEMNED)),
+            Expr::Counter,
+            Expr::Verdict(Verdict::Drop),
+        ],
         vec![Expr::Match(Condition::AnyBit(Field::CtState, GOING_ON)), Expr::Verdict(Verdict::Accept)],
         // For whoever asks later what the connection was judged by. Nobody else marks connections on such a bridge.
         vec![

@@ -12,13 +12,13 @@ use super::{
     channel::Channel,
     codec::{Message, Writer, address_of, attributes, attributes_after},
     engine::Engine,
-    netfilter::{self, FIXED},
+    netfilter::{self, FIXED, be32_of},
     sysctl,
     uapi::{AF_INET, AF_INET6, NLA_F_NESTED},
 };
 use crate::{
-    acl::{AclTable, Flow, Scope, Service},
-    model::{Event, KernelError},
+    acl::{AclTable, CONDEMNED, Flow, Scope, Service},
+    model::{Event, KernelError, OpResult},
 };
 
 /// `NFNL_SUBSYS_CTNETLINK`.
@@ -28,6 +28,8 @@ const IPCTNL_MSG_CT_GET: u8 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
+const CTA_TIMEOUT: u16 = 7;
 const CTA_MARK: u16 = 8;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
@@ -62,6 +64,8 @@ struct Entry {
     service: Service,
     /// The connection's own mark.
     mark: u32,
+    /// `IPS_*` of linux/netfilter/nf_conntrack_common.h.
+    status: u32,
 }
 
 impl Entry {
@@ -90,6 +94,10 @@ impl Entry {
     }
 }
 
+/// How often it is tried to condemn a connection that changes.
+const LOOKS: usize = 4;
+/// How long a condemned connection is remembered: longer than an answer is on its way.
+const LAST_SECONDS: u32 = 5;
 /// The most addresses that are asked for one by one.
 const FILTERS: usize = 4;
 /// How many connections are sooner read than the whole table is walked once more for each end of an address.
@@ -128,13 +136,36 @@ impl Engine {
     }
 }
 
-/// Deletes the connections that the table would not let come to be.
+/// Condemns the connections that the table would not let come to be: whatever belongs to one is dropped, both ways, until it
+/// is gone. Without its entry, an answer that is on its way would begin a connection in the other direction, which
+/// nothing forbids, and the next question would be an answer to that.
 fn end(channel: &mut Channel, table: &AclTable) -> Result<usize, KernelError> {
-    let mut meant = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        read(channel, family, None, |entry| meant.extend(Some(entry).filter(|e| e.is_forbidden(table))))?;
+    let mut ended = 0;
+    // What changes in between is looked at again.
+    for _ in 0..LOOKS {
+        let (mut meant, mut forgiven) = (Vec::new(), Vec::new());
+        for family in [AF_INET, AF_INET6] {
+            read(channel, family, None, |entry| {
+                match (entry.status & CONDEMNED != 0, entry.is_forbidden(table)) {
+                    (false, true) => meant.push(entry),
+                    (true, false) => forgiven.push(entry),
+                    _ => {}
+                }
+            })?;
+        }
+        delete_all(channel, &forgiven)?;
+        let results = all(channel, &meant, condemn);
+        let failed: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
+        ended += meant.len() - failed.len();
+        if let Some(error) = failed.iter().find(|error| ![libc::ENOENT, libc::EBUSY].contains(&error.errno.0))
+        {
+            return Err((*error).clone());
+        }
+        if failed.is_empty() {
+            break;
+        }
     }
-    delete_all(channel, &meant)
+    Ok(ended)
 }
 
 /// Deletes the connections and says how many there were, of `all` that are tracked.
@@ -167,18 +198,23 @@ fn flush(channel: &mut Channel, addresses: &[IpAddr], all: u64) -> Result<usize,
 
 /// Deletes them and says how many there were.
 fn delete_all(channel: &mut Channel, meant: &[Entry]) -> Result<usize, KernelError> {
+    // It may have ended meanwhile.
+    let mut failed = all(channel, meant, delete).into_iter().filter_map(Result::err);
+    failed.find(|error| error.errno.0 != libc::ENOENT).map_or(Ok(meant.len()), Err)
+}
+
+/// Has the same done to all of them, and returns what came of it.
+fn all(channel: &mut Channel, meant: &[Entry], request: impl Fn(&mut Writer, u32, &Entry)) -> Vec<OpResult> {
     let mut results = vec![Ok(()); meant.len()];
     let mut batch = Batch::default();
     for (number, entry) in meant.iter().enumerate() {
         if batch.is_full() {
             batch.send(channel, &mut results);
         }
-        batch.push(number, |w, seq| delete(w, seq, entry));
+        batch.push(number, |w, seq| request(w, seq, entry));
     }
     batch.send(channel, &mut results);
-    // It may have ended meanwhile.
-    let failed = results.into_iter().filter_map(Result::err).find(|error| error.errno.0 != libc::ENOENT);
-    failed.map_or(Ok(meant.len()), Err)
+    results
 }
 
 /// Reads a family's connections, those that have an address at an end or all. Kernels before 5.8 tell all in any case.
@@ -236,6 +272,19 @@ fn delete(w: &mut Writer, seq: u32, entry: &Entry) {
     });
 }
 
+/// Appends a request that condemns this entry, which ends some seconds later.
+fn condemn(w: &mut Writer, seq: u32, entry: &Entry) {
+    netfilter::request(w, (SUBSYSTEM, IPCTNL_MSG_CT_NEW), entry.family, 0, seq, |w| {
+        w.attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, &entry.tuple);
+        if let Some(zone) = &entry.zone {
+            w.attribute(CTA_ZONE, zone);
+        }
+        // In this order: what is fixed cannot be changed.
+        netfilter::be32(w, CTA_TIMEOUT, LAST_SECONDS);
+        netfilter::be32(w, CTA_STATUS, entry.status | CONDEMNED);
+    });
+}
+
 /// Reads an entry. `None` when it is not complete: such a one is never deleted.
 fn decode(message: Message<'_>) -> Option<Entry> {
     if message.kind != u16::from_be_bytes([SUBSYSTEM, IPCTNL_MSG_CT_NEW]) {
@@ -243,7 +292,7 @@ fn decode(message: Message<'_>) -> Option<Entry> {
     }
     let family = *message.body.first()?;
     let (mut tuple, mut original, mut reply, mut zone, mut id) = (None, None, None, None, None);
-    let (mut service, mut mark) = ([None, None], 0);
+    let (mut service, mut mark, mut status) = ([None, None], 0, 0);
     for (number, payload) in attributes_after(message.body, FIXED) {
         match number {
             CTA_TUPLE_ORIG => {
@@ -255,6 +304,7 @@ fn decode(message: Message<'_>) -> Option<Entry> {
                 reply = ends_of(payload);
                 service[1] = service_of(payload);
             }
+            CTA_STATUS => status = be32_of(payload).unwrap_or(0),
             CTA_MARK => mark = payload.try_into().map_or(0, u32::from_be_bytes),
             CTA_ZONE => zone = Some(payload.to_vec()),
             CTA_ID => id = Some(payload.to_vec()),
@@ -266,7 +316,7 @@ fn decode(message: Message<'_>) -> Option<Entry> {
     let [asked, answered] = service;
     let service = asked.filter(|service| ICMP.contains(&service.protocol())).or(answered)?;
     let ends = [source, destination, answerer, asker];
-    Some(Entry { family, tuple: tuple?, zone, id, ends, service, mark })
+    Some(Entry { family, tuple: tuple?, zone, id, ends, service, mark, status })
 }
 
 /// `IPPROTO_ICMP`, `IPPROTO_ICMPV6`.
@@ -360,6 +410,21 @@ mod tests {
             [(CTA_TUPLE_ORIG, &entry.tuple[..]), (CTA_ZONE, &[0, 7]), (CTA_ID, &[1, 2, 3, 4])]
         );
         assert_eq!(ends_of(attributes[0].1).map(|ends| ends.0), Some(IpAddr::from([10, 0, 0, 1])));
+    }
+
+    #[test]
+    fn what_is_condemned_keeps_its_status() {
+        let bytes = told(original);
+        let mut entry = messages(&bytes).find_map(decode).unwrap();
+        entry.status = 0b1110;
+        let mut w = Writer::default();
+        condemn(&mut w, 9, &entry);
+        let message = messages(w.as_slice()).next().unwrap();
+        assert_eq!(message.kind, 0x0100);
+        let attributes: Vec<_> = attributes_after(message.body, FIXED).map(|(kind, _)| kind).collect();
+        assert_eq!(attributes, [CTA_TUPLE_ORIG, CTA_ZONE, CTA_TIMEOUT, CTA_STATUS]);
+        let status = attributes_after(message.body, FIXED).last().and_then(|(_, payload)| be32_of(payload));
+        assert_eq!(status, Some(0b1110 | 1 << 10));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use petiole_fib::{
     acl::{self, AclTable, Area, Case, Flow, Known, Outcome, Scope, Sentence, Service, Side},
     model::{Key, Object, TableRef},
 };
-use petiole_netns_tests::probe::{Packet, Probe};
+use petiole_netns_tests::inject::{Injector, Packet};
 
 use crate::{
     lab::{Lab, ip, lab, name},
@@ -97,7 +97,7 @@ fn random_table(chance: &mut Chance) -> AclTable {
         }
     }
     for side in Side::BOTH {
-        for group in 1..=GROUPS {
+        for group in 0..=GROUPS {
             for identity in 0..6 {
                 if chance.one_in(2) {
                     table.classes[side.index()].insert((group, identity), 1 + chance.below(2) as u32);
@@ -116,10 +116,12 @@ fn random_table(chance: &mut Chance) -> AclTable {
                 bounds.dedup();
                 for (i, first) in bounds.iter().enumerate() {
                     let last = bounds.get(i + 1).map_or(Service::LAST.0, |next| next - 1);
-                    if chance.one_in(2) {
-                        let case = Case { group, class, first: Service(*first), last: Service(last) };
-                        let urgency = 1 + chance.below(4) as u32;
-                        let outcome = Outcome { urgency, rule: 1 + chance.below(6) as u32 };
+                    let case = Case { group, class, first: Service(*first), last: Service(last) };
+                    let urgency = 1 + chance.below(4) as u32;
+                    let said = Outcome { urgency, rule: 1 + chance.below(6) as u32 };
+                    let outcome = if chance.one_in(2) { said } else { Outcome::default() };
+                    // Now and then one is missing, as it may be for a moment.
+                    if !chance.one_in(20) {
                         table.cases[side.index()].insert(case, outcome);
                     }
                 }
@@ -142,7 +144,7 @@ fn objects(table: &AclTable) -> HashMap<Key, Object> {
 }
 
 /// Makes the lab a host that forwards what the container `client` sends to any of the addresses.
-fn probe(lab: &Lab) -> Probe {
+fn probe(lab: &Lab) -> Injector {
     host(lab);
     for setting in ["all/rp_filter", "vclient/rp_filter"] {
         std::fs::write(format!("/proc/sys/net/ipv4/conf/{setting}"), "0").unwrap();
@@ -153,7 +155,7 @@ fn probe(lab: &Lab) -> Probe {
     ip("route add 172.16.0.0/12 dev sink");
     ip("route add fd00::/16 dev sink");
     let strangers = [false, true].map(|v6| [address(100, v6), address(101, v6)]);
-    Probe::new(Path::new("/run/netns/client"), "vclient", strangers).unwrap()
+    Injector::new(Path::new("/run/netns/client"), "vclient", strangers).unwrap()
 }
 
 fn packet(flow: &Flow) -> Packet {

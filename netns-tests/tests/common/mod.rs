@@ -5,6 +5,7 @@
 
 pub(crate) mod contiv;
 pub(crate) mod lone;
+pub(crate) mod policy;
 
 use std::{
     net::IpAddr,

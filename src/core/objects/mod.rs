@@ -115,7 +115,7 @@ fn default_of(gateway: IpAddr) -> IpNet {
     }
 }
 
-fn sysctl(ns: Ns, path: &str, value: &str) -> Object {
+pub(super) fn sysctl(ns: Ns, path: &str, value: &str) -> Object {
     Object::Sysctl(ns, path.into(), value.into())
 }
 

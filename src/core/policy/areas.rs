@@ -35,6 +35,8 @@ pub(super) enum Owner {
     Group(ScopedName),
     /// In some group of this network, or in none.
     Unknown(ScopedName),
+    /// The same, but where it is, somebody knows: he judges what is sent there, as well as for whom it was sent.
+    Elsewhere(ScopedName),
 }
 
 /// An area's place, and whose it is.
@@ -58,12 +60,12 @@ enum Mark {
 
 impl Areas {
     /// Cuts the address space of every scope. `networks` are those that rules name; in those of `unknown` an address that
-    /// nobody tells about may be in any of their groups.
+    /// nobody tells about may be in any of their groups, as said.
     pub(super) fn new(
         config: &HostConfig,
         scopes: &BTreeMap<ScopedName, Scope>,
         networks: &BTreeSet<ScopedName>,
-        unknown: &BTreeSet<ScopedName>,
+        unknown: &BTreeMap<ScopedName, Owner>,
         named: &BTreeSet<Arc<Addresses>>,
     ) -> Self {
         let mut areas = Self::default();
@@ -81,9 +83,9 @@ impl Areas {
                     v6.add(net.network(), net.broadcast(), mark());
                 }
             }
-            for network in config.networks.iter().filter(|n| scope_of(n) == scope && unknown.contains(&n.id))
-            {
-                let mark = || Mark::Owner(Owner::Unknown(network.id.clone()));
+            for network in config.networks.iter().filter(|n| scope_of(n) == scope) {
+                let Some(owner) = unknown.get(&network.id) else { continue };
+                let mark = || Mark::Owner(owner.clone());
                 // The gateway is no container.
                 let nobody = || Mark::Owner(Owner::Nobody);
                 if let Some(subnet) = &network.v4 {

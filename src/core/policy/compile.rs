@@ -49,7 +49,7 @@ struct Identity {
 }
 
 /// The other side of some rules of a group. For whom it cannot be told whether he is in a group, rules that deny hold
-/// and rules that allow do not.
+/// and rules that allow do not; the other way round where what is sent to him is judged once more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Other {
     Network(ScopedName),
@@ -80,6 +80,16 @@ pub(super) fn rides_in_packets(network: &Network) -> bool {
     matches!(network.encap, Encap::Vxlan { .. }) && network.advertise != Advertise::Endpoints
 }
 
+/// Whether something has to be judged or marked at all.
+fn needed(config: &HostConfig) -> bool {
+    let judging = |group: &Group| {
+        let dscp = group.profile.as_ref().and_then(|p| config.profile(p)).and_then(|p| p.dscp);
+        !group.policies.is_empty() || group.default == DefaultAction::Deny || dscp.is_some()
+    };
+    let rides = |group: &Group| config.network(&group.network).is_some_and(rides_in_packets);
+    config.groups.iter().any(|group| judging(group) || rides(group))
+}
+
 /// Whether addresses of the network mean nothing beyond its bridge.
 fn is_apart(network: &Network) -> bool {
     network.encap.is_bridged() && !network.has_host_routes()
@@ -87,12 +97,7 @@ fn is_apart(network: &Network) -> bool {
 
 impl Compiled {
     pub(crate) fn new(config: &HostConfig) -> Self {
-        let judging = |group: &Group| {
-            let dscp = group.profile.as_ref().and_then(|p| config.profile(p)).and_then(|p| p.dscp);
-            !group.policies.is_empty() || group.default == DefaultAction::Deny || dscp.is_some()
-        };
-        let rides = |group: &Group| config.network(&group.network).is_some_and(rides_in_packets);
-        if !config.groups.iter().any(|group| judging(group) || rides(group)) {
+        if !needed(config) {
             return Self::default();
         }
         let mut compiled = Self { needed: true, ..Self::default() };
@@ -102,9 +107,11 @@ impl Compiled {
         compiled.groups = config.groups.iter().map(|g| (g.number.get(), g.id.clone())).collect();
         compiled.links(config);
         let named = Named::new(config);
-        let unknown =
-            config.networks.iter().filter(|n| compiled.grouped.contains(&n.id) && !rides_in_packets(n));
-        let unknown = unknown.map(|n| n.id.clone()).collect();
+        let unknown = config.networks.iter().filter(|n| compiled.grouped.contains(&n.id)).map(|n| {
+            let owner = if rides_in_packets(n) { Owner::Elsewhere } else { Owner::Unknown };
+            (n.id.clone(), owner(n.id.clone()))
+        });
+        let unknown = unknown.collect();
         compiled.areas = Areas::new(config, &compiled.scopes, &named.networks, &unknown, &named.addresses);
         let all = compiled.identities(config);
         compiled.marks(config);
@@ -173,7 +180,7 @@ impl Compiled {
     fn known(&mut self, owner: Owner, place: Place) -> Known {
         let group = match &owner {
             Owner::Group(id) => self.number_of(id),
-            Owner::Nobody | Owner::Unknown(_) => 0,
+            Owner::Nobody | Owner::Unknown(_) | Owner::Elsewhere(_) => 0,
         };
         Known { group, identity: self.identity(&Identity { owner, place }) }
     }
@@ -229,8 +236,16 @@ impl Compiled {
         let index = Index::new(config, all);
         let mut names = Numbers::default();
         let mut classes = Numbers::default();
-        for group in &config.groups {
-            for side in Side::BOTH {
+        for side in Side::BOTH {
+            let says = |group: &Group| {
+                group.default == DefaultAction::Deny || !ordered(config, group, side).is_empty()
+            };
+            if !config.groups.iter().any(says) {
+                // Not even looked up.
+                continue;
+            }
+            lay(&mut self.table.cases[side.index()], (0, 0), &[], None, |_| true);
+            for group in &config.groups {
                 let rules = ordered(config, group, side);
                 let default = (group.default == DefaultAction::Deny).then(|| {
                     let name = RuleName::Default(group.id.clone());
@@ -254,7 +269,7 @@ impl Compiled {
                 let of_group = group.number.get();
                 let cases = &mut self.table.cases[side.index()];
                 lay(cases, (of_group, 0), &layers, default, Option::is_none);
-                for (others, identities) in index.classes(&layers) {
+                for (others, identities) in index.classes(&layers, side) {
                     let class = classes.of(&others);
                     for identity in identities {
                         self.table.classes[side.index()].insert((of_group, identity), class);
@@ -287,7 +302,8 @@ fn lay(
 ) {
     let applying = layers.iter().filter(|layer| applies(&layer.other));
     let mut stack: Vec<_> = applying.map(|layer| (layer.spans.clone(), layer.outcome)).collect();
-    stack.extend(default.map(|outcome| (vec![(Service::FIRST, Service::LAST)], outcome)));
+    // At the bottom of all, that nothing is said.
+    stack.push((vec![(Service::FIRST, Service::LAST)], default.unwrap_or_default()));
     for (first, last, outcome) in rules::lay(&stack) {
         cases.insert(Case { group, class, first, last }, outcome);
     }
@@ -366,7 +382,7 @@ struct Index<'a> {
     by_network: HashMap<&'a ScopedName, Vec<u32>>,
     by_owner: HashMap<&'a Owner, Vec<(&'a Identity, u32)>>,
     by_addresses: HashMap<&'a Arc<Addresses>, Vec<u32>>,
-    network_of: HashMap<&'a ScopedName, Owner>,
+    network_of: HashMap<&'a ScopedName, &'a ScopedName>,
 }
 
 impl<'a> Index<'a> {
@@ -382,16 +398,16 @@ impl<'a> Index<'a> {
                 by_addresses.entry(addresses).or_insert_with(Vec::new).push(*number);
             }
         }
-        let network_of = config.groups.iter().map(|g| (&g.id, Owner::Unknown(g.network.clone()))).collect();
+        let network_of = config.groups.iter().map(|g| (&g.id, &g.network)).collect();
         Self { by_network, by_owner, by_addresses, network_of }
     }
 
     /// The identities that are the other side of some of the rules, by which that is.
-    fn classes(&self, layers: &[Layer]) -> BTreeMap<BTreeSet<Other>, Vec<u32>> {
+    fn classes(&self, layers: &[Layer], side: Side) -> BTreeMap<BTreeSet<Other>, Vec<u32>> {
         let others: BTreeSet<&Other> = layers.iter().filter_map(|layer| layer.other.as_ref()).collect();
         let mut of_identity: BTreeMap<u32, BTreeSet<Other>> = BTreeMap::new();
         for other in others {
-            for number in self.matching(other) {
+            for number in self.matching(other, side) {
                 of_identity.entry(number).or_default().insert(other.clone());
             }
         }
@@ -402,7 +418,7 @@ impl<'a> Index<'a> {
         classes
     }
 
-    fn matching(&self, other: &Other) -> Vec<u32> {
+    fn matching(&self, other: &Other, side: Side) -> Vec<u32> {
         match other {
             Other::Network(id) => self.by_network.get(id).cloned().unwrap_or_default(),
             Other::Of { group: None, addresses: Some(addresses), .. } => {
@@ -410,8 +426,14 @@ impl<'a> Index<'a> {
             }
             Other::Of { group: Some(group), addresses, deny } => {
                 let own = Owner::Group(group.clone());
-                let unknown = self.network_of.get(group).filter(|_| *deny);
-                let owners = [Some(&own), unknown];
+                let network = self.network_of.get(group).copied().cloned();
+                // What is sent to where somebody knows better is for him to deny.
+                let unknown = match (deny, side) {
+                    (true, _) => network.map(Owner::Unknown),
+                    (false, Side::Out) => network.map(Owner::Elsewhere),
+                    (false, Side::In) => None,
+                };
+                let owners = [Some(&own), unknown.as_ref()];
                 let of_owner =
                     owners.into_iter().flatten().filter_map(|owner| self.by_owner.get(owner)).flatten();
                 let fits = |identity: &Identity| {

@@ -17,11 +17,11 @@ use petiole_config::{
 };
 use petiole_fib::{
     acl::{self, AclTable, Known, Scope},
-    model::{Command, Key, Object},
+    model::{Command, Key, Ns, Object},
 };
 
 use super::{Compiled, hits::Hits};
-use crate::core::{Core, Effect, elsewhere, ipam::Assigned};
+use crate::core::{Core, Effect, elsewhere, ipam::Assigned, objects::sysctl};
 
 /// What the fabric says may change often; connections are looked through at most so often for that.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -46,6 +46,8 @@ pub(in crate::core) struct Members {
     pub(in crate::core) guarded: BTreeMap<ScopedName, Vec<Key>>,
     /// Connections that came to be under other rules may have to end.
     pub(in crate::core) review: Option<Instant>,
+    /// What somebody else has taken out of the kernel's tables and is not back yet: meanwhile connections may have begun.
+    lost: HashSet<Key>,
     /// So many have ended since the start.
     pub(in crate::core) ended: u64,
     reviewed: Option<Instant>,
@@ -87,6 +89,9 @@ impl Core {
         let mut wanted = HashSet::new();
         if compiled.needed {
             let mut objects = acl::program(&compiled.table, compiled.dscps.iter().copied());
+            // TCP begins with SYN. Else a packet in the middle of a connection that has ended for a new rule would begin
+            // one, and if it is the answerer's, in the direction that the rule is not about.
+            objects.push(sysctl(Ns::HOST, "net/netfilter/nf_conntrack_tcp_loose", "0"));
             objects.extend(acl::elements(&compiled.table));
             for object in objects {
                 wanted.insert(object.key());
@@ -265,6 +270,21 @@ impl Core {
         for address in forgotten {
             self.members.remote.remove(&address);
             self.want_member(Scope::ROUTED, address);
+        }
+    }
+
+    /// Somebody else has taken something out of the kernel.
+    pub(in crate::core) fn policy_object_lost(&mut self, key: &Key) {
+        let of_tables = matches!(key, Key::Table(..) | Key::Chain(..) | Key::Set(..) | Key::Element(..));
+        if of_tables && self.members.compiled.needed {
+            self.members.lost.insert(key.clone());
+        }
+    }
+
+    /// It may be that something is back.
+    pub(in crate::core) fn policy_object_settled(&mut self, key: &Key, now: Instant) {
+        if !self.members.lost.is_empty() && self.members.lost.remove(key) && self.members.lost.is_empty() {
+            self.members.review.get_or_insert(now);
         }
     }
 

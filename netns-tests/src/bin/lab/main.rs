@@ -2,13 +2,21 @@
 
 mod commands;
 mod demo;
+mod probe;
 mod state;
 mod talk;
 
-use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
-use petiole_netns_tests::holder;
+use petiole_netns_tests::{Question, Service, holder};
 
 /// Brings containerlab topologies up in network namespaces.
 #[derive(Debug, Parser)]
@@ -77,6 +85,35 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 2)]
         patience: u64,
     },
+    /// Answers what is asked for services, each with what was said. For `lab exec`.
+    Respond {
+        /// `tcp/PORT`, `udp/PORT`, `sctp/PORT`, or the number of another protocol.
+        services: Vec<Service>,
+    },
+    /// Asks all questions on standard input at once, a line each, `+ SERVICE ADDRESS` if an answer is expected and
+    /// `- SERVICE ADDRESS` if not, and prints those that are answered. For `lab exec`.
+    Probe {
+        /// The address to ask from.
+        #[arg(long)]
+        from: Option<IpAddr>,
+        /// How long to wait for what is not expected.
+        #[arg(long, value_name = "MILLISECONDS", default_value_t = 150)]
+        quiet: u64,
+        /// How long to wait for what is.
+        #[arg(long, value_name = "MILLISECONDS", default_value_t = 5000)]
+        patience: u64,
+    },
+    /// Asks `SERVICE ADDRESS` again and again, and prints what is answered. For `lab exec`.
+    Hammer {
+        /// What, each in one word.
+        #[arg(required = true)]
+        questions: Vec<Question>,
+    },
+    /// Holds a conversation with `SERVICE ADDRESS`, which has to be responding. For `lab exec`.
+    Talk {
+        /// With whom, in one word.
+        question: Question,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +153,12 @@ fn main() -> ExitCode {
         Command::Ask { protocol, address, patience } => {
             talk::ask(protocol, address, Duration::from_secs(patience))
         }
+        Command::Respond { services } => probe::respond(&services),
+        Command::Probe { from, quiet, patience } => {
+            probe::probe(from, Duration::from_millis(quiet), Duration::from_millis(patience))
+        }
+        Command::Hammer { questions } => probe::hammer(&questions),
+        Command::Talk { question } => probe::talk(question),
     };
     done.unwrap_or_else(|error| {
         eprintln!("lab: {error}");

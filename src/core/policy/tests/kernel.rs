@@ -18,7 +18,7 @@ use petiole_fib::{
 };
 use petiole_netns_tests::{
     Requirement,
-    probe::{Packet, Probe},
+    inject::{Injector, Packet},
     skip,
 };
 
@@ -108,7 +108,7 @@ fn packet(flow: &Flow) -> Packet {
 }
 
 /// Makes this namespace a host that forwards everything that the namespace `client` sends.
-fn host() -> Probe {
+fn host() -> Injector {
     for line in [
         "link set lo up",
         "netns add client",
@@ -140,7 +140,7 @@ fn host() -> Probe {
     }
     let v4 = [1, 2].map(|n| IpAddr::from(Ipv4Addr::new(172, 31, 0, n)));
     let v6 = [1, 2].map(|n| IpAddr::from(Ipv6Addr::new(0xfd00, 99, 0, 0, 0, 0, 0, n)));
-    Probe::new(Path::new("/run/netns/client"), "vclient", [v4, v6]).unwrap()
+    Injector::new(Path::new("/run/netns/client"), "vclient", [v4, v6]).unwrap()
 }
 
 /// The kernel, and what is wanted there.

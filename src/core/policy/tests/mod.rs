@@ -104,9 +104,9 @@ fn one_more_rule_is_a_few_more_elements() {
     ));
     let new: Vec<_> = after.iter().filter(|object| !before.contains(object)).collect();
     let gone: Vec<_> = before.iter().filter(|object| !after.contains(object)).collect();
-    // The rule's sentence; a class for members of g3, of whom two rules are now, with a span for each; a class for those
-    // who may be members of g3, with one span.
-    assert_eq!((new.len(), gone.len()), (6, 2), "{new:#?}\n{gone:#?}");
+    // The rule's sentence; a class for members of g3, of whom two rules are now, with a span for each and for what is
+    // between; a class for those who may be members of g3, with one span and what is around it.
+    assert_eq!((new.len(), gone.len()), (11, 4), "{new:#?}\n{gone:#?}");
 }
 
 #[test]

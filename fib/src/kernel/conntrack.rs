@@ -143,13 +143,17 @@ fn end(channel: &mut Channel, table: &AclTable) -> Result<usize, KernelError> {
     let mut ended = 0;
     // What changes in between is looked at again.
     for _ in 0..LOOKS {
-        let mut meant = Vec::new();
+        let (mut meant, mut forgiven) = (Vec::new(), Vec::new());
         for family in [AF_INET, AF_INET6] {
             read(channel, family, None, |entry| {
-                let meant_now = entry.status & CONDEMNED == 0 && entry.is_forbidden(table);
-                meant.extend(Some(entry).filter(|_| meant_now));
+                match (entry.status & CONDEMNED != 0, entry.is_forbidden(table)) {
+                    (false, true) => meant.push(entry),
+                    (true, false) => forgiven.push(entry),
+                    _ => {}
+                }
             })?;
         }
+        delete_all(channel, &forgiven)?;
         let results = all(channel, &meant, condemn);
         let failed: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
         ended += meant.len() - failed.len();

@@ -4,7 +4,12 @@
 // Helpers of tests may fail by a panic, as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod atomic;
 #[path = "../common/mod.rs"]
 mod common;
 mod established;
+mod identity;
+mod matrix;
+mod model;
+mod outside;
 mod scenarios;

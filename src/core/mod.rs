@@ -536,10 +536,12 @@ impl Core {
             Notice::Settled(key) => {
                 self.endpoint_object_settled(&key);
                 self.network_object_settled(&key);
+                self.policy_object_settled(&key, now);
             }
             Notice::Lost(key) => {
                 tracing::info!(object = %show::key(&key), "taken away or changed by somebody else; repairing");
                 self.endpoint_object_lost(&key);
+                self.policy_object_lost(&key);
             }
             Notice::Failed { key, error, attempts } => {
                 // Once: the retries are counted, and `show fib` has the latest word.

@@ -46,6 +46,8 @@ pub(in crate::core) struct Members {
     pub(in crate::core) guarded: BTreeMap<ScopedName, Vec<Key>>,
     /// Connections that came to be under other rules may have to end.
     pub(in crate::core) review: Option<Instant>,
+    /// What somebody else has taken out of the kernel's tables and is not back yet: meanwhile connections may have begun.
+    lost: HashSet<Key>,
     /// So many have ended since the start.
     pub(in crate::core) ended: u64,
     reviewed: Option<Instant>,
@@ -253,6 +255,21 @@ impl Core {
         for address in std::mem::take(&mut self.members.provisional) {
             self.members.remote.remove(&address);
             self.want_member(Scope::ROUTED, address);
+        }
+    }
+
+    /// Somebody else has taken something out of the kernel.
+    pub(in crate::core) fn policy_object_lost(&mut self, key: &Key) {
+        let of_tables = matches!(key, Key::Table(..) | Key::Chain(..) | Key::Set(..) | Key::Element(..));
+        if of_tables && self.members.compiled.needed {
+            self.members.lost.insert(key.clone());
+        }
+    }
+
+    /// It may be that something is back.
+    pub(in crate::core) fn policy_object_settled(&mut self, key: &Key, now: Instant) {
+        if !self.members.lost.is_empty() && self.members.lost.remove(key) && self.members.lost.is_empty() {
+            self.members.review.get_or_insert(now);
         }
     }
 

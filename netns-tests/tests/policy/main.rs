@@ -13,3 +13,4 @@ mod matrix;
 mod model;
 mod outside;
 mod scenarios;
+mod vlan;

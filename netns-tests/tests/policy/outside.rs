@@ -124,8 +124,15 @@ fn a_container_that_denies_denies_its_host_too_and_is_held_back_from_it() -> Res
         Ok(())
     };
     seen([false, false], [false, false])?;
+    // Who the host is to its containers, its routes say.
+    let source = |to: IpAddr| -> Result<String, LabError> {
+        let route = host.json(&format!("ip -j route get {to}"))?;
+        Ok(route[0]["prefsrc"].as_str().unwrap_or_default().to_owned())
+    };
+    let sources = format!("[\"{}\", \"{}\"]", source(inside[0])?, source(inside[1])?);
+    println!("the host's own: {sources}");
     let addresses = format!("[\"{}\", \"{}\"]", HOST[0], HOST[1]);
-    reload(host, &format!("{{ id = \"1\", protocol = \"icmp\", from-address = {addresses} }}"))?;
+    reload(host, &format!("{{ id = \"1\", protocol = \"icmp\", from-address = {sources} }}"))?;
     seen([true, false], [false, false])?;
     reload(
         host,

@@ -81,7 +81,8 @@ impl AclTable {
             self.outcome(Side::Out, source.group, destination.identity, flow.service),
         ];
         let by = if outcomes[0].urgency >= outcomes[1].urgency { Side::In } else { Side::Out };
-        let drop = self.sentences.get(&outcomes[by.index()].rule).is_some_and(|sentence| sentence.drop);
+        let rule = outcomes[by.index()].rule;
+        let drop = rule != 0 && self.sentences.get(&rule).is_none_or(|sentence| sentence.drop);
         Some(Decision { source, destination, outcomes, by, drop })
     }
 
@@ -90,7 +91,7 @@ impl AclTable {
         let end = Case { group, class, first: service, last: Service::LAST };
         let below = self.cases[side.index()].range((Bound::Unbounded, Bound::Included(end))).next_back();
         let holds = |case: &Case| case.group == group && case.class == class && service <= case.last;
-        below.filter(|(case, _)| holds(case)).map_or_else(Outcome::default, |(_, outcome)| *outcome)
+        below.filter(|(case, _)| holds(case)).map_or(Outcome::UNKNOWN, |(_, outcome)| *outcome)
     }
 }
 

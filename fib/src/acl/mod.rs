@@ -129,6 +129,8 @@ pub struct Outcome {
 impl Outcome {
     /// Highest urgency.
     pub const MOST_URGENT: u32 = 255;
+    /// What is said where no case is about a packet. No rule has this number.
+    pub const UNKNOWN: Self = Self { urgency: Self::MOST_URGENT, rule: u32::MAX };
 }
 
 /// What becomes of a packet by a rule.
@@ -168,9 +170,10 @@ pub struct AclTable {
     pub marked: BTreeMap<(u32, u32), Known>,
     /// By side: the class of (own group, other side's identity); what is not there is class 0.
     pub classes: [BTreeMap<(u32, u32), u32>; 2],
-    /// By side; cases of one group and class do not overlap.
+    /// By side; cases of one group and class do not overlap, and all of them together are about every service: also those
+    /// that nothing is said about ([`Outcome::default`]), also of group 0. What is not there is dropped.
     pub cases: [BTreeMap<Case, Outcome>; 2],
-    /// By rule. What is not there passes.
+    /// By rule. What is not there is dropped, but for rule 0.
     pub sentences: BTreeMap<u32, Sentence>,
     /// Bridges that carry marks to other hosts.
     pub carriers: BTreeMap<IfName, Scope>,

@@ -101,7 +101,8 @@ pub(super) fn element(set: &str, key: ElementKey, data: Option<Data>) -> Object 
     Object::Element(item(set), key, data)
 }
 
-/// The rule whose element of [`VERDICTS`] has this key; `None`: the element of packets that no rule is about.
+/// The rule whose element of [`VERDICTS`] has this key, 0 for packets that no rule is about; `None`: the element of those that
+/// nothing is known of, for a moment.
 pub fn rule_of(key: &ElementKey) -> Option<u32> {
     key.first.first_chunk().map(|octets| u32::from_be_bytes(*octets))
 }
@@ -180,8 +181,14 @@ fn shapes() -> Vec<Object> {
     };
     objects.extend([nothing(SCOPES, 1), nothing(AREAS[0], 2), nothing(AREAS[1], 2)]);
     objects.extend(CLASSES.map(|name| nothing(name, 1)));
-    objects.extend(CASES.map(|name| nothing(name, 2)));
-    objects.push(element(VERDICTS, ElementKey::any_other(), Some(Data::Verdict(Verdict::Accept))));
+    // While tables change, a packet may see the new one of one kind and the old one of another: what they do not know
+    // together, is dropped.
+    let unknown =
+        || Data::Numbers([Outcome::UNKNOWN.urgency, Outcome::UNKNOWN.rule].map(u32::to_be_bytes).into());
+    objects.extend(CASES.map(|name| element(name, ElementKey::any_other(), Some(unknown()))));
+    let verdict = |key, verdict| element(VERDICTS, key, Some(Data::Verdict(verdict)));
+    objects.push(verdict(ElementKey { first: octets(&[0]), last: None }, Verdict::Accept));
+    objects.push(verdict(ElementKey::any_other(), Verdict::Drop));
     objects
 }
 

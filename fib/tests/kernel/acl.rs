@@ -99,7 +99,7 @@ fn random_table(chance: &mut Chance) -> AclTable {
         }
     }
     for side in Side::BOTH {
-        for group in 1..=GROUPS {
+        for group in 0..=GROUPS {
             for identity in 0..6 {
                 if chance.one_in(2) {
                     table.classes[side.index()].insert((group, identity), 1 + chance.below(2) as u32);
@@ -118,10 +118,12 @@ fn random_table(chance: &mut Chance) -> AclTable {
                 bounds.dedup();
                 for (i, first) in bounds.iter().enumerate() {
                     let last = bounds.get(i + 1).map_or(Service::LAST.0, |next| next - 1);
-                    if chance.one_in(2) {
-                        let case = Case { group, class, first: Service(*first), last: Service(last) };
-                        let urgency = 1 + chance.below(4) as u32;
-                        let outcome = Outcome { urgency, rule: 1 + chance.below(6) as u32 };
+                    let case = Case { group, class, first: Service(*first), last: Service(last) };
+                    let urgency = 1 + chance.below(4) as u32;
+                    let said = Outcome { urgency, rule: 1 + chance.below(6) as u32 };
+                    let outcome = if chance.one_in(2) { said } else { Outcome::default() };
+                    // Now and then one is missing, as it may be for a moment.
+                    if !chance.one_in(20) {
                         table.cases[side.index()].insert(case, outcome);
                     }
                 }

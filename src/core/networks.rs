@@ -14,7 +14,7 @@ use petiole_config::{
 };
 use petiole_fib::model::{IfName, KernelError, Key, LinkKind, LinkState, Ns, Object};
 
-use super::{Core, objects};
+use super::{Core, objects, policy};
 
 /// The least that the kernel's IPv4 asks of a link (`IPV4_MIN_MTU`, RFC 791), and IPv6 (RFC 8200 section 5).
 const MTU_MIN: [u32; 2] = [68, 1280];
@@ -65,7 +65,7 @@ impl Core {
         let mut wanted: BTreeMap<Key, Object> = BTreeMap::new();
         let mut add = |objects: Vec<Object>| wanted.extend(objects.into_iter().map(|o| (o.key(), o)));
         add(objects::host(&self.config));
-        add(objects::netfilter(&self.config, publishing));
+        add(objects::netfilter(&self.config, publishing, policy::needed(&self.config)));
         let mut by_link = HashMap::new();
         for n in &self.config.networks {
             let judged = self.members.is_judged(&n.id);

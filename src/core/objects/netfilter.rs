@@ -128,15 +128,16 @@ fn spans(n: &Network) -> [Option<Span>; 2] {
     [v4, v6].map(|net| net.map(|net| (net.network(), net.broadcast())))
 }
 
-/// Our table as the configuration asks for it, and with it whether some container has published ports.
-pub(crate) fn netfilter(config: &HostConfig, publishing: bool) -> Vec<Object> {
+/// Our table as the configuration asks for it, and with it whether some container has published ports. `judging`: policies
+/// need the table, too.
+pub(crate) fn netfilter(config: &HostConfig, publishing: bool, judging: bool) -> Vec<Object> {
     let mut objects = Vec::new();
     isolation(config, &mut objects);
     masquerading(config, publishing, &mut objects);
     if publishing {
         publishing_chains(&mut objects);
     }
-    if !objects.is_empty() {
+    if judging || !objects.is_empty() {
         objects.insert(0, Object::Table(table()));
     }
     objects

@@ -80,6 +80,16 @@ pub(super) fn rides_in_packets(network: &Network) -> bool {
     matches!(network.encap, Encap::Vxlan { .. }) && network.advertise != Advertise::Endpoints
 }
 
+/// Whether something has to be judged or marked at all.
+pub(in crate::core) fn needed(config: &HostConfig) -> bool {
+    let judging = |group: &Group| {
+        let dscp = group.profile.as_ref().and_then(|p| config.profile(p)).and_then(|p| p.dscp);
+        !group.policies.is_empty() || group.default == DefaultAction::Deny || dscp.is_some()
+    };
+    let rides = |group: &Group| config.network(&group.network).is_some_and(rides_in_packets);
+    config.groups.iter().any(|group| judging(group) || rides(group))
+}
+
 /// Whether addresses of the network mean nothing beyond its bridge.
 fn is_apart(network: &Network) -> bool {
     network.encap.is_bridged() && !network.has_host_routes()
@@ -87,12 +97,7 @@ fn is_apart(network: &Network) -> bool {
 
 impl Compiled {
     pub(crate) fn new(config: &HostConfig) -> Self {
-        let judging = |group: &Group| {
-            let dscp = group.profile.as_ref().and_then(|p| config.profile(p)).and_then(|p| p.dscp);
-            !group.policies.is_empty() || group.default == DefaultAction::Deny || dscp.is_some()
-        };
-        let rides = |group: &Group| config.network(&group.network).is_some_and(rides_in_packets);
-        if !config.groups.iter().any(|group| judging(group) || rides(group)) {
+        if !needed(config) {
             return Self::default();
         }
         let mut compiled = Self { needed: true, ..Self::default() };
@@ -231,6 +236,9 @@ impl Compiled {
         let index = Index::new(config, all);
         let mut names = Numbers::default();
         let mut classes = Numbers::default();
+        for side in Side::BOTH {
+            lay(&mut self.table.cases[side.index()], (0, 0), &[], None, |_| true);
+        }
         for group in &config.groups {
             for side in Side::BOTH {
                 let rules = ordered(config, group, side);
@@ -289,7 +297,8 @@ fn lay(
 ) {
     let applying = layers.iter().filter(|layer| applies(&layer.other));
     let mut stack: Vec<_> = applying.map(|layer| (layer.spans.clone(), layer.outcome)).collect();
-    stack.extend(default.map(|outcome| (vec![(Service::FIRST, Service::LAST)], outcome)));
+    // At the bottom of all, that nothing is said.
+    stack.push((vec![(Service::FIRST, Service::LAST)], default.unwrap_or_default()));
     for (first, last, outcome) in rules::lay(&stack) {
         cases.insert(Case { group, class, first, last }, outcome);
     }

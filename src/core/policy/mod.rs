@@ -18,4 +18,5 @@ mod numbers;
 mod rules;
 
 pub(crate) use compile::Compiled;
+pub(super) use compile::needed;
 pub(super) use members::Members;

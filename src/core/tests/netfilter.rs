@@ -11,7 +11,7 @@ fn table(config: &HostConfig, publishing: bool) -> String {
     let mut chains = String::new();
     let mut sets = String::new();
     let mut elements = String::new();
-    for object in objects::netfilter(config, publishing) {
+    for object in objects::netfilter(config, publishing, false) {
         match object {
             Object::Table(_) => {}
             Object::Chain(item, chain) => chains += &chain_text(&item.name, &chain),

@@ -154,3 +154,39 @@ fn a_container_that_denies_denies_its_host_too_and_is_held_back_from_it() -> Res
     seen([true, true], [true, true])?;
     lab.down()
 }
+
+/// A host that has nothing else to judge: no IPv6, no tenants, no masquerade.
+const ALONE: &str = r#"
+[[network]]
+name = "inside"
+subnet = "192.168.1.0/24"
+
+[[group]]
+name = "shop"
+network = "inside"
+default = "deny"
+policies = ["customers"]
+
+[[policy]]
+name = "customers"
+rules = []
+"#;
+
+#[test]
+fn policies_hold_where_they_are_all_that_is_judged() -> Result<(), LabError> {
+    if skip("outside::policies_hold_where_they_are_all_that_is_judged", LONE_LAB) {
+        return Ok(());
+    }
+    let lab = lone::up(ALONE)?;
+    let host = lab.node("host");
+    let web = host.netns_add("web1")?;
+    host.petiole().endpoint_add("web1 --group shop --netns /run/netns/web1")?;
+    let to = web.addresses("eth0")?[0];
+    let question = |expected| BTreeMap::from([(Question { service: Service::Icmp, to }, expected)]);
+    assert_eq!(host.probe(&question(false))?, question(false));
+    host.petiole().write_config(&format!("{}{}", lone::BASE, ALONE.replace("\"deny\"", "\"allow\"")))?;
+    host.petiole().reload()?;
+    settled(host)?;
+    assert_eq!(host.probe(&question(true))?, question(true));
+    lab.down()
+}

@@ -112,6 +112,16 @@ subnet6 = "2001:db8:1::/64"
 masquerade = true
 quarantine = 0
 
+[[group]]
+name = "web"
+network = "public"
+default = "deny"
+policies = ["web-clients"]
+
+[[policy]]
+name = "web-clients"
+rules = [{ id = "1", protocol = "tcp", port = 80 }]
+
 [[network]]
 name = "contiv-net"
 encap = "vxlan"
@@ -119,6 +129,18 @@ vni = 5001
 vteps = ["203.0.113.10", "203.0.113.11"]
 subnet = "10.1.2.0/24"
 gateway = "10.1.2.254"
+
+[[network]]
+name = "segment"
+encap = "vxlan"
+vni = 5002
+vteps = ["203.0.113.10", "203.0.113.11"]
+subnet = "10.1.3.0/24"
+
+[[group]]
+name = "inside"
+network = "segment"
+default = "deny"
 
 [[network]]
 name = "public"
@@ -142,12 +164,13 @@ fn foreign(host: Node<'_>) -> Result<Snapshot, LabError> {
     Snapshot::with(&host, QUESTIONS)
 }
 
-/// Two containers of every kind of network, one with a published port.
+/// Containers of every kind of network, one with a published port, two in groups that deny.
 fn populate(host: Node<'_>) -> Result<(), LabError> {
     for (name, words) in [
-        ("a", "--network public --publish 9099:80/tcp"),
+        ("a", "--group web --publish 9099:80/tcp"),
         ("b", "--network contiv-net"),
         ("c", "--network public --tenant blue"),
+        ("d", "--group inside"),
     ] {
         if !host.container(name).exists() {
             host.netns_add(name)?;
@@ -177,13 +200,16 @@ fn foreign_objects_are_the_same_after_start_reload_stop_and_kill() -> Result<(),
     start()?;
     unchanged("start")?;
     populate(host)?;
-    unchanged("three endpoints")?;
+    unchanged("endpoints of every kind")?;
     host.petiole().edit_config(&[("\"203.0.113.11\"]", "\"203.0.113.11\", \"203.0.113.12\"]")])?;
     host.petiole().reload()?;
     unchanged("a reload with one more VTEP")?;
     host.petiole().edit_config(&[("masquerade = true", "masquerade = false")])?;
     host.petiole().reload()?;
     unchanged("a reload without masquerade")?;
+    host.petiole().edit_config(&[("default = \"deny\"", "default = \"allow\"")])?;
+    host.petiole().reload()?;
+    unchanged("a reload with other policies")?;
     host.petiole().kill()?;
     unchanged("a kill")?;
     start()?;

@@ -42,7 +42,7 @@ pub(crate) const HOSTS: [&str; 2] = ["host1", "host2"];
 pub(crate) const SERVICES: [Service; 3] = [Service::Tcp(8000), Service::Tcp(8001), Service::Udp(8000)];
 
 /// A container, by its kind of network, its group's letter, and its host's number.
-pub(crate) fn container<'a>(lab: &'a Lab, kind: Kind, group: char, host: usize) -> Container<'a> {
+pub(crate) fn container(lab: &Lab, kind: Kind, group: char, host: usize) -> Container<'_> {
     lab.node(HOSTS[host - 1]).container(&format!("{}{group}{host}", kind.prefix))
 }
 

@@ -234,7 +234,9 @@ fn rules_and_members_outlive_the_daemon() -> Result<(), LabError> {
     let allowed = [near?, far?];
     let held = |when: &str| -> Result<(), LabError> {
         foreign.iter().try_for_each(Hammer::goes_on)?;
-        foreign.iter().for_each(|hammer| silent(hammer, when));
+        for hammer in &foreign {
+            silent(hammer, when);
+        }
         Ok(())
     };
     held("before")?;

@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     net::{IpAddr, Ipv4Addr},
     thread,
     time::Instant,
 };
 
 use petiole_netns_tests::{
-    Container, Lab, LabError, Place, Probe, Process, Question, Service, holds, skip,
-    speaker::petiole::CONFIG, wait_until,
+    Container, Lab, LabError, Probe, Process, Question, Service, holds, skip, speaker::petiole::CONFIG,
+    wait_until,
 };
 
 use super::model::{Direction, Packet, Party, Peer, Rule, Wanted};
@@ -136,22 +137,24 @@ fn addresses(kind: Kind, host: usize, last: u8) -> [IpAddr; 2] {
 fn config(kind: Kind, cases: &[Case], host: usize) -> String {
     let mut text = String::new();
     for group in ["epgA", "epgX"] {
-        text += &format!("[[group]]\nname = \"{group}\"\nnetwork = \"{}\"\n", kind.network);
+        let _ = writeln!(text, "[[group]]\nname = \"{group}\"\nnetwork = \"{}\"", kind.network);
     }
     text += "[[group]]\nname = \"epgO\"\nnetwork = \"app-net\"\n";
     for (i, case) in cases.iter().enumerate() {
         let rules: Vec<_> = case.rules.iter().enumerate().map(|(id, rule)| rule.write(id + 1)).collect();
         let default = if case.denies { "deny" } else { "allow" };
-        text += &format!(
+        let _ = writeln!(
+            text,
             "[[group]]\nname = \"sub{i}\"\nnetwork = \"{}\"\npolicies = [\"pol{i}\"]\ndefault = \"{default}\"\n\
-             [[policy]]\nname = \"pol{i}\"\nrules = [{}]\n",
+             [[policy]]\nname = \"pol{i}\"\nrules = [{}]",
             kind.network,
             rules.join(", ")
         );
     }
     let mut endpoint = |name: &str, of: &str, [v4, v6]: [IpAddr; 2]| {
-        text += &format!(
-            "[[endpoint]]\nname = \"{name}\"\n{of}\nnetns = \"/run/netns/{name}\"\naddress = \"{v4}\"\naddress6 = \"{v6}\"\n"
+        let _ = writeln!(
+            text,
+            "[[endpoint]]\nname = \"{name}\"\n{of}\nnetns = \"/run/netns/{name}\"\naddress = \"{v4}\"\naddress6 = \"{v6}\""
         );
     };
     for peer in PEERS.iter().filter(|peer| peer.host == host) {

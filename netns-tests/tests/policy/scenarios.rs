@@ -31,7 +31,7 @@ fn askers<'a>(lab: &'a Lab, expected: &[(Service, bool)]) -> Result<Vec<Asker<'a
 }
 
 /// Whom the rules do not mean: a group that none of them names, and the second groups when it is they who ask.
-fn unconcerned<'a>(lab: &'a Lab, service: Service) -> Result<Vec<Asker<'a>>, LabError> {
+fn unconcerned(lab: &Lab, service: Service) -> Result<Vec<Asker<'_>>, LabError> {
     let mut askers = Vec::new();
     for host in [1, 2] {
         let mut asker = Asker::new(container(lab, ROUTED, 'c', host));

@@ -60,18 +60,14 @@ pub(super) fn is_answer(question: Question, token: u16, packet: &[u8]) -> bool {
 /// The answer to a packet of SCTP or of a protocol without ports.
 pub(super) fn answer(service: Service, ipv4: bool, packet: &[u8]) -> Option<Vec<u8>> {
     let packet = if ipv4 { behind_ip(packet) } else { packet };
-    match service {
-        Service::Sctp(port) => {
-            let from = u16::from_be_bytes(packet.get(..2)?.try_into().ok()?);
-            let is_init = packet.get(2..4)? == port.to_be_bytes() && *packet.get(12)? == INIT;
-            let tag = u32::from_be_bytes(packet.get(16..20)?.try_into().ok()?);
-            is_init.then(|| sctp([port, from], tag, INIT_ACK, 1))
-        }
-        _ => {
-            let token = u16::from_be_bytes(packet.get(3..5)?.try_into().ok()?);
-            (packet == other(QUESTION, token)).then(|| other(ANSWER, token).to_vec())
-        }
+    if let Service::Sctp(port) = service {
+        let from = u16::from_be_bytes(packet.get(..2)?.try_into().ok()?);
+        let is_init = packet.get(2..4)? == port.to_be_bytes() && *packet.get(12)? == INIT;
+        let tag = u32::from_be_bytes(packet.get(16..20)?.try_into().ok()?);
+        return is_init.then(|| sctp([port, from], tag, INIT_ACK, 1));
     }
+    let token = u16::from_be_bytes(packet.get(3..5)?.try_into().ok()?);
+    (packet == other(QUESTION, token)).then(|| other(ANSWER, token).to_vec())
 }
 
 /// What a raw socket of IPv4 gives begins with the IP header.
@@ -117,7 +113,7 @@ fn sctp(of: [u16; 2], tag: u32, chunk: u8, token: u16) -> Vec<u8> {
 /// RFC 1071.
 fn internet_checksum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let sum = words.fold(0, |sum, word| sum + word);
+    let sum = words.sum::<u32>();
     let folded = (sum & 0xffff) + (sum >> 16);
     !((folded & 0xffff) + (folded >> 16)) as u16
 }

@@ -41,7 +41,13 @@ pub(crate) fn talk(question: Question) -> Result<ExitCode, LabError> {
                 let _ = socket.send(word);
                 Ok(())
             };
-            hold(say, move |word| heard.recv(word).map(drop).or_else(|_| Ok(word.fill(0)))).map_err(what())?;
+            let hear = move |word: &mut [u8]| {
+                if heard.recv(word).is_err() {
+                    word.fill(0);
+                }
+                Ok(())
+            };
+            hold(say, hear).map_err(what())?;
         }
         other => return Err(LabError::Build(format!("no conversation is held over {other}"))),
     }

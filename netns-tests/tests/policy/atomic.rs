@@ -119,9 +119,9 @@ fn a_container_that_comes_and_goes_is_never_open_for_a_moment() -> Result<(), La
 name = "closed"
 network = "inside"
 default = "deny"
-pool = ["192.168.1.200"]
-pool6 = ["2001:db8:1::200"]
 "#;
+    // No pool of its own, that would say what the address is whoever has it.
+    let fixed = "closed --address 192.168.1.200 --address 2001:db8:1::200";
     for (to, by) in [("192.168.1.0/24", HOST[0]), ("2001:db8:1::/64", HOST[1])] {
         world.run(&format!("ip route add {to} via {by}"))?;
     }
@@ -129,19 +129,21 @@ pool6 = ["2001:db8:1::200"]
     let services = [Service::Tcp(8000), Service::Udp(8000), Service::Icmp];
     let member = host.netns_add("m1")?;
     let _responder = member.respond(&services)?;
-    let addresses = add(host, "m1", "closed")?;
+    let addresses = add(host, "m1", fixed)?;
     let questions = services.map(|service| addresses.map(|to| Question { service, to })).concat();
     let hammers = [host.container("c1").hammer(&questions)?, world.hammer(&questions)?];
     let all_silent = |when: &str| hammers.iter().for_each(|hammer| silent(hammer, when));
     for round in 0..TIMES {
         host.petiole().endpoint_del("m1")?;
-        add(host, "m1", "closed")?;
+        add(host, "m1", fixed)?;
         all_silent(&format!("round {round}"));
     }
     host.petiole().endpoint_del("m1")?;
     // One of the file, whose namespace appears.
-    let file =
-        format!("{closed}[[endpoint]]\nname = \"f1\"\ngroup = \"closed\"\nnetns = \"/run/netns/f1\"\n");
+    let file = format!(
+        "{closed}[[endpoint]]\nname = \"f1\"\ngroup = \"closed\"\nnetns = \"/run/netns/f1\"\n\
+         address = \"192.168.1.200\"\naddress6 = \"2001:db8:1::200\"\n"
+    );
     reload(host, "", &file)?;
     for round in 0..10 {
         host.netns_add("f1")?;
@@ -158,8 +160,9 @@ pool6 = ["2001:db8:1::200"]
         all_silent(&format!("namespace {round}"));
     }
     // Open, both would have been answered.
-    reload(host, "", &closed.replace("\"deny\"", "\"allow\""))?;
-    add(host, "m1", "closed")?;
+    reload(host, "", &file.replace("\"deny\"", "\"allow\""))?;
+    let open = host.netns_add("f1")?;
+    assert_eq!(addresses_of(&open)?, addresses);
     for hammer in &hammers {
         hammer.is_answered()?;
     }

@@ -14,9 +14,15 @@ const KERNEL: &[&str] =
 /// Questions by role.
 fn questions(role: Role) -> &'static [&'static str] {
     match role {
-        Role::Petiole => {
-            &["petiole show neighbors", "petiole show endpoints", "petiole show routes", "petiole show fib"]
-        }
+        Role::Petiole => &[
+            "petiole show neighbors",
+            "petiole show endpoints",
+            "petiole show routes",
+            "petiole show fib",
+            "nft list map inet petiole acl-members4",
+            "nft list map inet petiole acl-members6",
+            "nft list map inet petiole acl-verdicts",
+        ],
         Role::Frr => &[
             "vtysh -c 'show bgp summary'",
             "vtysh -c 'show bgp ipv4 unicast'",

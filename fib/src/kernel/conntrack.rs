@@ -96,8 +96,9 @@ impl Entry {
 
 /// How often it is tried to condemn a connection that changes.
 const LOOKS: usize = 4;
-/// How long a condemned connection is remembered: longer than an answer is on its way.
-const LAST_SECONDS: u32 = 5;
+/// How long a condemned connection is remembered: longer than TCP says again what was not heard (`tcp_retries2` gives up
+/// after some 924 seconds). Nobody misses it: what begins it anew is forbidden, until the tables say otherwise.
+const LAST_SECONDS: u32 = 1000;
 /// The most addresses that are asked for one by one.
 const FILTERS: usize = 4;
 /// How many connections are sooner read than the whole table is walked once more for each end of an address.
@@ -272,7 +273,7 @@ fn delete(w: &mut Writer, seq: u32, entry: &Entry) {
     });
 }
 
-/// Appends a request that condemns this entry, which ends some seconds later.
+/// Appends a request that condemns this entry. It ends some time later, or when it is forgiven.
 fn condemn(w: &mut Writer, seq: u32, entry: &Entry) {
     netfilter::request(w, (SUBSYSTEM, IPCTNL_MSG_CT_NEW), entry.family, 0, seq, |w| {
         w.attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, &entry.tuple);

@@ -40,14 +40,12 @@ policies = ["own"]
 "#;
 
 /// The ways to deny a client TCP to port 8000, one as good as another.
-const DENIALS: [&str; 4] = [
+const DENIALS: [&str; 3] = [
     r#"{ id = "1", protocol = "tcp", from-group = "client", action = "deny" }"#,
-    r#"{ id = "2", from-network = "inside", action = "deny", priority = 50 },
-       { id = "3", protocol = "tcp", port = 8001, priority = 60 }"#,
-    r#"{ id = "1", protocol = "tcp", port = "7000-9000", from-address = ["192.168.1.0/24", "2001:db8:1::/64"], action = "deny" },
-       { id = "2", protocol = "tcp", port = 8000, from-group = "client" }"#,
-    r#"{ id = "4", protocol = "tcp", port = 8000, action = "deny", priority = 100 },
-       { id = "5", priority = 99 }"#,
+    r#"{ id = "2", from-group = "client", action = "deny", priority = 50 },
+       { id = "3", protocol = "tcp", port = 8001, from-group = "client", priority = 60 }"#,
+    r#"{ id = "1", protocol = "tcp", port = "7000-9000", from-group = "client", action = "deny", priority = 9 },
+       { id = "4", protocol = "udp", from-group = "client" }"#,
 ];
 
 fn config(rules: &str, more: &str) -> String {

@@ -127,15 +127,21 @@ fn connections_that_a_new_rule_forbids_end_and_others_go_on() -> Result<(), LabE
     }
 
     reload(&lab, &policies(RULES))?;
-    // What has no entry any more is judged anew, packet by packet; retransmissions may bring an entry back that is
-    // unreplied, but not data.
-    for flow in flows.iter().filter(|flow| flow.forbidden) {
-        wait_until(&format!("end of {}", flow.what), PATIENCE, || {
-            let entries = entries(flow).map_err(|e| e.to_string())?;
-            holds(entries.is_empty(), entries.join("\n"))
-        })?;
-    }
-    let before: Vec<_> = flows.iter().map(|flow| flow.flow.heard()).collect();
+    let allowed = flows.iter().find_map(|flow| match &flow.flow {
+        Flow::Talk(talk) if !flow.forbidden => Some(talk),
+        _ => None,
+    });
+    // What is forbidden ends at once, and nothing of it is heard again, as often as TCP may say it.
+    let all = || flows.iter().map(|flow| flow.flow.heard()).collect::<Vec<_>>();
+    let before = wait_until("silence of what is forbidden", PATIENCE, || {
+        let before = all();
+        allowed.unwrap().goes_on(20).map_err(|e| e.to_string())?;
+        let spoke =
+            flows.iter().zip(&before).find(|(flow, before)| flow.forbidden && flow.flow.heard() != **before);
+        holds(spoke.is_none(), spoke.map_or("", |(flow, _)| &*flow.what))?;
+        Ok::<_, String>(before)
+    })?;
+    allowed.unwrap().goes_on(600)?;
     for flow in &flows {
         if let Flow::Talk(talk) = &flow.flow
             && !flow.forbidden

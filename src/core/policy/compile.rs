@@ -240,8 +240,9 @@ impl Compiled {
             let says = |group: &Group| {
                 group.default == DefaultAction::Deny || !ordered(config, group, side).is_empty()
             };
-            if !config.groups.iter().any(says) {
-                // Not even looked up.
+            if side == Side::Out && !config.groups.iter().any(says) {
+                // Not even looked up. (The other side always is: connections are tracked from the first group on, so that
+                // those which the first rule finds can be told from those that it is about.)
                 continue;
             }
             lay(&mut self.table.cases[side.index()], (0, 0), &[], None, |_| true);

@@ -31,6 +31,7 @@
 //! The daemon's internals are unknown here: tests see what a user, a leaf and the kernel see.
 
 mod cable;
+mod chance;
 mod dump;
 mod error;
 mod guest;
@@ -51,6 +52,7 @@ mod talk;
 pub mod topology;
 mod wait;
 
+pub use chance::Chance;
 pub use dump::dump;
 pub use error::LabError;
 pub use kernel::{Kernel, KernelRoute, Monitor, Via};

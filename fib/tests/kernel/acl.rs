@@ -11,7 +11,10 @@ use petiole_fib::{
     acl::{self, AclTable, Area, Case, Flow, Known, Outcome, Scope, Sentence, Service, Side},
     model::{Key, Object, TableRef},
 };
-use petiole_netns_tests::inject::{Injector, Packet};
+use petiole_netns_tests::{
+    Chance,
+    inject::{Injector, Packet},
+};
 
 use crate::{
     lab::{Lab, ip, lab, name},
@@ -19,27 +22,6 @@ use crate::{
     tracker::Driver,
     traffic::host,
 };
-
-/// Repeatable chance (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) % n as u64) as usize
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
-    }
-}
 
 /// The n-th address of those that the tables are about.
 fn address(n: u8, v6: bool) -> IpAddr {
@@ -191,7 +173,7 @@ fn the_kernel_judges_as_the_tables_say() {
                         scope: table.scopes.get(&name("vclient")).copied().unwrap_or_default(),
                         source: address(chance.below(ADDRESSES.into()) as u8, v6),
                         destination: address(chance.below(ADDRESSES.into()) as u8, v6),
-                        service: chance.of(&services(v6)),
+                        service: *chance.of(&services(v6)),
                         mark: 0,
                     };
                     probe.send(number, &packet(&flow)).unwrap();

@@ -17,14 +17,14 @@ use petiole_fib::{
     plan::{Fib, Notice},
 };
 use petiole_netns_tests::{
-    Requirement,
+    Chance, Requirement,
     inject::{Injector, Packet},
     skip,
 };
 
 use super::{
     super::{compile::Compiled, members::tests_support::table_with},
-    random::{Chance, World},
+    random::World,
 };
 
 const NAME: &str = "the_kernel_does_what_the_rules_say";

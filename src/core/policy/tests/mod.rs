@@ -8,7 +8,8 @@ use petiole_fib::acl::{Flow, Scope, Service};
 
 use super::{compile::Compiled, members::tests_support::table_with};
 use crate::core::tests::config;
-use random::{Chance, World};
+use petiole_netns_tests::Chance;
+use random::World;
 
 /// The tables say what the rules say, over random configurations.
 #[test]

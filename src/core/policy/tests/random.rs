@@ -12,30 +12,10 @@ use petiole_config::{
     model::{AclAction, AclRule, DefaultAction, Direction, Peer, ScopedName, Service as Wanted},
 };
 use petiole_fib::acl::{Flow, Scope, Service};
+use petiole_netns_tests::Chance;
 
 use super::super::compile::RuleName;
 use crate::core::tests::config;
-
-/// Repeatable chance (splitmix64).
-pub(super) struct Chance(pub(super) u64);
-
-impl Chance {
-    pub(super) fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) % n as u64) as usize
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-}
 
 /// A configuration, and who is where.
 pub(super) struct World {

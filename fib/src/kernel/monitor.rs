@@ -140,10 +140,11 @@ impl Engine {
     pub(super) fn watch(&mut self) {
         let ready = self.monitor.ready();
         let mut all = true;
-        for at in ready {
-            all &= self.read_news(at);
+        for at in &ready {
+            all &= self.read_news(*at);
         }
-        if all {
+        // What came in meanwhile may speak of a link that is gone, and be on a socket that has not been read.
+        if all && (ready.is_empty() || self.monitor.ready().is_empty()) {
             self.monitor.former.clear();
             self.echoes.clear();
         }

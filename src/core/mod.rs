@@ -229,7 +229,7 @@ impl Core {
             self.start_at,
             self.endpoints.next_timeout(),
             self.duplicates.next,
-            self.members.review,
+            self.next_review(),
             self.members.hits.next_timeout(),
             self.clearing,
         ]
@@ -319,10 +319,8 @@ impl Core {
             self.batch += 1;
             self.effects.push_back(Effect::Kernel(Command::Apply { batch: self.batch, ops }));
         }
-        if self.batches < BATCHES {
-            // The kernel thread has been handed all there is to do: what it does next comes after that.
-            self.review_connections(now);
-        }
+        // Where the kernel thread has been handed all there is to do, what it does next comes after that.
+        self.review_connections(now);
         for notice in self.fib.take_notices() {
             self.moved = true;
             self.notice(notice, now);
@@ -578,11 +576,18 @@ impl Core {
         }
         let before = std::mem::take(&mut self.announced);
         self.announce_host(&before);
-        self.reconfigure_policy(now);
+        let new = &self.config;
+        if (&old.networks, &old.groups, &old.policies, &old.profiles)
+            != (&new.networks, &new.groups, &new.policies, &new.profiles)
+        {
+            self.reconfigure_policy(now);
+        }
         let endpoints = self.reconfigure_endpoints(&old, now);
         self.want_configured();
         self.update_containers();
-        self.announce_containers_again();
+        if old.groups != self.config.groups {
+            self.announce_containers_again();
+        }
         self.moved = true;
         let sessions = self.start_sessions(now);
         if old.host.loopback != self.config.host.loopback {

@@ -1,7 +1,7 @@
 //! Who may talk to whom, as numbers in tables: the same tables for the kernel and for whoever wants to know what the
 //! kernel would say.
 //!
-//! What a packet is judged by never changes in the kernel: a few chains ([`program`]) that look its two addresses up, then
+//! What a packet is judged by hardly ever changes in the kernel: a few chains ([`program`]) that look its two addresses up, then
 //! what each side's group says about the other side and the service, and let the more urgent of the two decide. All that
 //! a configuration or a container adds is elements of their maps ([`elements`]), so that the cost of a packet does not
 //! grow with the number of rules, and the cost of a change is that of its elements. [`AclTable::judge`] looks the same

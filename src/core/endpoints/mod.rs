@@ -253,6 +253,11 @@ impl Endpoints {
         self.by_address.get(&address)
     }
 
+    /// Whether the watcher has still to say what is at some container's path.
+    pub(super) fn has_unseen(&self) -> bool {
+        !self.unseen.is_empty()
+    }
+
     /// Whether the container's namespace is there.
     pub(super) fn is_present(&self, endpoint: &Endpoint) -> bool {
         self.namespaces.get(&endpoint.spec.netns).is_some_and(Option::is_some)

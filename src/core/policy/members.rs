@@ -21,7 +21,7 @@ use petiole_fib::{
 };
 
 use super::{Compiled, hits::Hits};
-use crate::core::{Core, Effect, elsewhere, ipam::Assigned, objects::sysctl};
+use crate::core::{BATCHES, Core, Effect, elsewhere, ipam::Assigned, objects::sysctl};
 
 /// What the fabric says may change often; connections are looked through at most so often for that.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -137,7 +137,9 @@ impl Core {
         for (scope, address) in all {
             self.want_member(scope, address);
         }
-        if changed {
+        // What was lost and is not wanted any more never comes back.
+        let lost = !std::mem::take(&mut self.members.lost).is_empty();
+        if changed || lost {
             self.members.review = Some(now);
         }
         if regrouped {
@@ -288,9 +290,20 @@ impl Core {
         }
     }
 
+    /// When the connections are to be looked through, unless something that will be told of comes first: the answer of the
+    /// kernel thread, or, at the start, what is at the containers' paths. Whose group is not known yet would be
+    /// judged as somebody of no group, and lose connections that are his right.
+    pub(in crate::core) fn next_review(&self) -> Option<Instant> {
+        let waits = self.members.reviewing
+            || self.batches >= BATCHES
+            || self.endpoints.has_unseen()
+            || (self.stopping && self.clearing.is_none());
+        self.members.review.filter(|_| !waits)
+    }
+
     /// Has the connections looked through that may be forbidden now, when it is time and the kernel has been told all.
     pub(in crate::core) fn review_connections(&mut self, now: Instant) {
-        let due = self.members.review.is_some_and(|at| at <= now) && !self.members.reviewing;
+        let due = self.next_review().is_some_and(|at| at <= now);
         if due && self.members.compiled.needed {
             self.members.reviewing = true;
             self.members.reviewed = Some(now);
@@ -349,24 +362,4 @@ fn dscp_of(config: &HostConfig, spec: &Endpoint) -> Option<u8> {
 
 fn marking_key(scope: Scope, address: IpAddr) -> Key {
     acl::marking(scope, address, 0).key()
-}
-
-#[cfg(test)]
-pub(super) mod tests_support {
-    use super::{AclTable, Compiled, IpAddr, Scope, ScopedName};
-
-    /// The table with these members.
-    pub(in crate::core::policy) fn table_with(
-        compiled: &mut Compiled,
-        members: &[(Scope, IpAddr, Option<ScopedName>)],
-    ) -> AclTable {
-        let mut table = compiled.table.clone();
-        if compiled.needed {
-            for (scope, address, group) in members {
-                let known = compiled.member(*scope, *address, group.as_ref());
-                table.members.insert((*scope, *address), known);
-            }
-        }
-        table
-    }
 }

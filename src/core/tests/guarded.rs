@@ -122,3 +122,42 @@ fn a_flushed_ruleset_is_made_again_in_one_transaction() {
     host.settle();
     assert!(host.text() == before);
 }
+
+#[test]
+fn connections_are_not_looked_through_before_it_is_known_who_is_there() {
+    let mut host = Host::start(&file());
+    for (name, group) in [("web1", "safe"), ("web2", "far"), ("web3", "far")] {
+        host.appear(name);
+        host.add(&in_group(name, group)).unwrap();
+    }
+    let config = file();
+    let Host { kernel, present, stored, boot, born, now, .. } = host;
+    let mut host = Host::on(kernel, present, stored, &config, boot, (born, now));
+    // The first three have one IPv4 address each, and the first an IPv6 one too.
+    while host.step() {
+        assert!(host.reviewed.iter().all(|members| *members == 4), "{:?}", host.reviewed);
+        let due = host.core.next_timeout().is_some_and(|at| at <= host.now);
+        assert!(!due || host.core.unread.is_empty(), "nothing to do but to wait");
+    }
+    assert_eq!(
+        host.reviewed.len(),
+        1,
+        "and once they are looked through: the rules may be others than before"
+    );
+}
+
+#[test]
+fn while_connections_are_looked_through_the_next_time_is_not_due() {
+    let mut host = Host::start(&file());
+    host.run();
+    host.core.members.review = Some(host.now);
+    while let Some(effect) = host.core.poll_effect(host.now) {
+        // The kernel thread takes its time.
+        assert!(matches!(effect, Effect::Kernel(Command::EndConnections(_))), "{effect:?}");
+    }
+    host.core.members.review = Some(host.now);
+    assert_eq!(host.core.next_review(), None);
+    assert!(host.core.next_timeout().is_none_or(|at| at > host.now));
+    host.core.kernel(Event::ConnectionsEnded(0), host.now);
+    assert_eq!(host.core.next_review(), Some(host.now));
+}

@@ -171,6 +171,8 @@ struct Host {
     dead: bool,
     /// Addresses of which the kernel was told to forget all connections.
     flushed: Vec<IpAddr>,
+    /// Whenever connections were looked through: how many members the tables had then.
+    reviewed: Vec<usize>,
     counters: Counters,
     /// All next hops are on `eth1`; else there is no way to any.
     ways: bool,
@@ -269,6 +271,7 @@ impl Host {
             operations_left: None,
             dead: false,
             flushed: Vec::new(),
+            reviewed: Vec::new(),
             counters: Counters::default(),
             ways: false,
         }
@@ -333,6 +336,9 @@ impl Host {
                 assert_eq!(self.counters.unanswered.replace(set), None, "one question at a time");
             }
             Effect::Kernel(mut command) => {
+                if let Command::EndConnections(table) = &command {
+                    self.reviewed.push(table.members.len());
+                }
                 if let Command::Apply { ops, .. } = &mut command
                     && let Some(left) = &mut self.operations_left
                 {

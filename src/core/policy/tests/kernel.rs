@@ -22,10 +22,7 @@ use petiole_netns_tests::{
     skip,
 };
 
-use super::{
-    super::{compile::Compiled, members::tests_support::table_with},
-    random::World,
-};
+use super::{super::compile::Compiled, random::World, table_with};
 
 const NAME: &str = "the_kernel_does_what_the_rules_say";
 /// Packets for each configuration and family.

@@ -4,12 +4,27 @@ mod bench;
 mod kernel;
 mod random;
 
-use petiole_fib::acl::{Flow, Scope, Service};
+use std::net::IpAddr;
 
-use super::{compile::Compiled, members::tests_support::table_with};
+use petiole_config::model::ScopedName;
+use petiole_fib::acl::{AclTable, Flow, Scope, Service};
+
+use super::compile::Compiled;
 use crate::core::tests::config;
 use petiole_netns_tests::Chance;
 use random::World;
+
+/// The table with these members.
+fn table_with(compiled: &mut Compiled, members: &[(Scope, IpAddr, Option<ScopedName>)]) -> AclTable {
+    let mut table = compiled.table.clone();
+    if compiled.needed {
+        for (scope, address, group) in members {
+            let known = compiled.member(*scope, *address, group.as_ref());
+            table.members.insert((*scope, *address), known);
+        }
+    }
+    table
+}
 
 /// The tables say what the rules say, over random configurations.
 #[test]

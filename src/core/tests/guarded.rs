@@ -133,6 +133,7 @@ fn connections_are_not_looked_through_before_it_is_known_who_is_there() {
     let config = file();
     let Host { kernel, present, stored, boot, born, now, .. } = host;
     let mut host = Host::on(kernel, present, stored, &config, boot, (born, now));
+    host.late_watcher = true;
     // The first three have one IPv4 address each, and the first an IPv6 one too.
     while host.step() {
         assert!(host.reviewed.iter().all(|members| *members == 4), "{:?}", host.reviewed);

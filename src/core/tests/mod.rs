@@ -171,6 +171,9 @@ struct Host {
     dead: bool,
     /// Addresses of which the kernel was told to forget all connections.
     flushed: Vec<IpAddr>,
+    /// The watcher looks at new paths when there is nothing else to do: these are still to be looked at.
+    late_watcher: bool,
+    unlooked: VecDeque<PathBuf>,
     /// Whenever connections were looked through: how many members the tables had then.
     reviewed: Vec<usize>,
     counters: Counters,
@@ -271,6 +274,8 @@ impl Host {
             operations_left: None,
             dead: false,
             flushed: Vec::new(),
+            late_watcher: false,
+            unlooked: VecDeque::new(),
             reviewed: Vec::new(),
             counters: Counters::default(),
             ways: false,
@@ -307,6 +312,10 @@ impl Host {
             return true;
         }
         if self.leaf.as_mut().is_some_and(|leaf| leaf.step(&mut self.core.speaker, self.now)) {
+            return true;
+        }
+        if let Some(path) = self.unlooked.pop_front() {
+            self.look(&path);
             return true;
         }
         matches!(self.disk, Disk::Slow | Disk::Full) && self.write()
@@ -356,7 +365,11 @@ impl Host {
             }
             Effect::Watch(path) => {
                 self.watched.insert(path.clone());
-                self.look(&path);
+                if self.late_watcher {
+                    self.unlooked.push_back(path);
+                } else {
+                    self.look(&path);
+                }
             }
             Effect::Look(path) => self.look(&path),
             Effect::Unwatch(path) => drop(self.watched.remove(&path)),
